@@ -1,0 +1,3 @@
+from cliptune.cli.main import run
+
+run()

@@ -1,0 +1,61 @@
+"""The same verbs from Python."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cliptune.datasets.base import ImageSet
+from cliptune.methods.base import Method
+from cliptune.models.backbone import Backbone
+from cliptune.pipeline import execute, prepare
+from cliptune.recipe import load_tables
+from cliptune.runs import Run
+from cliptune.settings import plain
+
+
+def train(
+    model: Backbone | str,
+    data: ImageSet | str,
+    method: Method | str,
+    *,
+    shots: int = 16,
+    seed: int = 1,
+    preset: str = "auto",
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    fresh: bool = False,
+) -> Run:
+    """Adapt `model` with `method` on `shots` images per class of `data`, measure it, write a run folder.
+
+    Args:
+        model: a backbone from `cliptune.load`, or its name. data: an image set from `cliptune.data`, or its name.
+        method: like `cliptune.DoRA(rank=2)`, or a method's or recipe's name.
+        settings: dotted key → value, as `--set`: {"train.lr": 1e-3}.
+        out: run folder; by default below `runs/`.
+
+    Returns:
+        The finished run; an equal finished run in that folder is returned as it is.
+
+    Raises:
+        UserError: anything a person can mend.
+    """
+    if isinstance(method, Method):
+        tables: dict[str, dict[str, Any]] = {"method": {"name": method.name, **plain(method)}}
+    else:
+        tables = load_tables(method)
+    chosen = {"protocol.shots": shots, "protocol.seed": seed, **(settings or {})}
+    backbone = model if isinstance(model, Backbone) else None
+    imageset = data if isinstance(data, ImageSet) else None
+    chosen["model.name"] = backbone.name if backbone else model
+    chosen["data.name"] = (imageset.root or imageset.name) if imageset else data
+    plan = prepare(tables, chosen, preset, device, backbone, imageset)
+    return execute(plan, Path(out) if out else None, resume=resume, fresh=fresh)
+
+
+def report(*runs: Run | str | Path, out: str | Path) -> list[Path]:
+    """One HTML file (with CSV and Markdown beside it) about a run, or comparing several; returns the files written."""
+    from cliptune.report.page import write_report
+
+    return write_report([run.folder if isinstance(run, Run) else Path(run) for run in runs], Path(out))

@@ -1,0 +1,92 @@
+"""`cliptune check`: what was understood of a run, before it starts; writes nothing."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cliptune.cli import options, output
+
+if TYPE_CHECKING:
+    from cliptune.pipeline import Plan
+
+
+def check(
+    recipe: options.RecipeName,
+    data: options.Data = None,
+    root: options.Root = None,
+    model: options.Model = None,
+    task: options.Task = "classify",
+    shots: options.Shots = None,
+    seed: options.Seed = None,
+    protocol: options.Protocol = None,
+    preset: options.Preset = "auto",
+    assignments: options.Set = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = None,
+    json: options.Json = False,
+) -> None:
+    """What `train` would do: data, splits, sites, numbers, memory and time; runs one batch and writes nothing."""
+    from cliptune.cli.progress import describe_plan
+    from cliptune.pipeline import prepare
+    from cliptune.recipe import load_tables
+
+    chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
+    plan = prepare(load_tables(recipe), chosen, preset, device, offline_outline=True)
+    describe_plan(plan)
+    facts = understood(plan)
+    names = facts["classes"]
+    output.say(f"  classes: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
+    output.say(f"  prompt: {facts['prompts'][0]!r} · split: {facts['split']}")
+    for prompt in facts["too_long"][:3]:
+        output.say(f"  prompt is longer than {plan.backbone.context} tokens and will be cut: {prompt!r}")
+    output.say(f"  {len(facts['sites'])} sites, {facts['tensors']} tensors; inert: {len(facts['inert'])}")
+    output.say(
+        f"  {facts['steps']} steps of {plan.recipe.train.batch}; one step took {facts['step_seconds']:.2f} s, "
+        f"so about {facts['estimated_seconds'] / 60:.1f} min; peak memory so far {facts['peak_memory_bytes'] / 1e9:.1f} GB"
+    )
+    if not plan.backbone.source:
+        output.say("  no weights at hand: shapes, sites and times are right, the model knows nothing")
+    output.result(facts)
+
+
+def understood(plan: "Plan") -> dict[str, Any]:
+    """Facts about a plan, with the time of one real step on the first batch."""
+    from cliptune.pipeline import make_lesson
+    from cliptune.training.loop import fit, phase_steps
+
+    episode = plan.episode
+    lesson, adapter = make_lesson(plan), plan.attach()
+    phases = [phase for phase in adapter.method.phases() if phase.kind == "gradient"]
+    steps = sum(phase_steps(phase, plan.recipe, len(episode.train)) for phase in phases)
+    tensors, sites, inert = len(adapter.trainable()), adapter.adapted_sites(), adapter.inert()
+    began, done = time.perf_counter(), 0
+    if phases:
+        for event in fit(adapter, lesson, plan.machine):
+            if type(event).__name__ == "Step":
+                done += 1
+                if done == 1:
+                    began = time.perf_counter()
+                if done == min(3, steps):
+                    break
+    each = (time.perf_counter() - began) / max(1, done - 1)
+    return {
+        "data": episode.imageset.name,
+        "classes": list(episode.classes),
+        "split": episode.imageset.split,
+        "train": len(episode.train),
+        "val": len(episode.val),
+        "test": sum(map(len, episode.tests.values())),
+        "episode_sha256": episode.sha256,
+        "prompts": plan.prompts[:3],
+        "too_long": plan.backbone.too_long(plan.prompts),
+        "model": plan.backbone.name,
+        "preset": plan.recipe.preset,
+        "sites": sites,
+        "tensors": tensors,
+        "inert": inert,
+        "trainable_parameters": sum(parameter.numel() for parameter in adapter.trainable().values()),
+        "steps": steps,
+        "step_seconds": each,
+        "estimated_seconds": each * steps,
+        "peak_memory_bytes": plan.machine.peak_memory_bytes(),
+        "recipe": plan.recipe.tables(),
+    }

@@ -1,0 +1,47 @@
+"""`cliptune demo`: the main job on the embedded model and real digits, ending with a report."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cliptune.cli import options, output
+
+METHODS = ("zero_shot", "lora", "lora_xs", "dora", "ast")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")] = Path("demo-run"),
+    shots: options.Shots = 16,
+    seed: options.Seed = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove earlier demo runs of the same names first.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Adapt the embedded mini CLIP to real handwritten digits with the four methods, compare, report. Offline."""
+    from cliptune.cli.progress import Progress, describe_plan, describe_result
+    from cliptune.datasets import open_set
+    from cliptune.models.backbone import load
+    from cliptune.pipeline import execute, prepare
+    from cliptune.recipe import load_tables
+    from cliptune.report.page import write_report
+    from cliptune.runs import run_name
+
+    began = time.perf_counter()
+    backbone, digits = load("mini"), open_set("digits")
+    records: list[dict[str, Any]] = []
+    folders = []
+    for name in METHODS:
+        chosen = {"protocol.shots": shots or 16, "protocol.seed": seed or 1}
+        plan = prepare(load_tables(name), chosen, backbone=backbone, imageset=digits)
+        output.say()
+        describe_plan(plan)
+        with Progress() as progress:
+            run = execute(plan, out / run_name(plan.recipe), fresh=fresh, resume=True, listeners=[progress.hear])
+        describe_result(run)
+        records.append(run.record)
+        folders.append(run.folder)
+    files = [path for folder in folders for path in write_report([folder], folder / "report.html")[:1]]
+    files += write_report(folders, out / "report.html")
+    output.say(f"\n{len(folders)} runs in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'}")
+    output.result({"report": str(out / "report.html"), "files": [str(path) for path in files], "runs": records})

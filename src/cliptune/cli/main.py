@@ -1,0 +1,86 @@
+"""The command `cliptune`: one verb a file, errors in two lines, exit codes 0, 1, 2, 130.
+
+Nothing heavy is imported here or at the top of a verb's file: `cliptune --help` has to be instant.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from cliptune.cli import output
+from cliptune.cli.check import check
+from cliptune.cli.demo import demo
+from cliptune.cli.doctor import doctor
+from cliptune.cli.evaluate import evaluate
+from cliptune.cli.listing import list_things
+from cliptune.cli.merge import merge
+from cliptune.cli.predict import predict
+from cliptune.cli.report import report
+from cliptune.cli.show import show
+from cliptune.cli.train import train
+from cliptune.errors import UserError
+from cliptune.registry import nearest
+
+app = typer.Typer(
+    name="cliptune",
+    help="Adapt a CLIP with a few labelled images; prove the gain; hand back an ordinary model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+VERBS = {
+    "demo": demo,
+    "list": list_things,
+    "show": show,
+    "check": check,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "merge": merge,
+    "report": report,
+    "doctor": doctor,
+}
+for verb, function in VERBS.items():
+    app.command(verb)(function)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    output.start(json="--json" in arguments)
+    try:
+        code = typer.main.get_command(app).main(list(arguments), prog_name="cliptune", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UserError as problem:
+        return output.refuse(problem.what, problem.fix)
+    except (KeyboardInterrupt, typer.Abort):
+        output.say("interrupted")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as problem:
+        if hasattr(problem, "format_message"):
+            return output.refuse(*usage(problem, arguments))
+        traceback.print_exc()
+        output.say("this is a fault of cliptune's, not yours; please report it with the lines above")
+        return 1
+
+
+def usage(problem: Any, arguments: Sequence[str]) -> tuple[str, str]:
+    """The command parser's complaint as what is wrong and what to type instead."""
+    what = " ".join(problem.format_message().split()).rstrip(".")
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    if "No such command" in what:
+        close = nearest(verb, VERBS)
+        offer = f"did you mean 'cliptune {close[0]}'? " if close else ""
+        return what, f"{offer}verbs: {', '.join(VERBS)}"
+    return what, f"see `cliptune {verb} --help`" if verb in VERBS else "see `cliptune --help`"

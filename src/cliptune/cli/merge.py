@@ -1,0 +1,24 @@
+"""`cliptune merge`: an ordinary transformers CLIP folder from a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cliptune.cli import options, output
+
+
+def merge(
+    run: options.RunFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
+    json: options.Json = False,
+) -> None:
+    """Write weights, tokenizer and preprocessing that transformers' CLIPModel and CLIPProcessor load.
+
+    cliptune merge runs/dora-photos-16shot-s1 merged/
+    """
+    from cliptune.runs import Run
+
+    gap = Run.open(run).merge(out)
+    output.say(f"{out}: an ordinary CLIPModel; largest logit difference to the adapted model {gap:.1e} of the largest logit")
+    output.result({"run": str(run), "out": str(out), "merge_gap": gap})

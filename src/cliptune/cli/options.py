@@ -1,0 +1,56 @@
+"""Options that several verbs share, and how they become a recipe's settings."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RecipeName = Annotated[str, typer.Argument(metavar="METHOD|RECIPE", help="A method, a shipped recipe, or a TOML file.")]
+Data = Annotated[str | None, typer.Option(help="Data set name, folder (one sub-folder per class) or CSV.")]
+Root = Annotated[str | None, typer.Option(help="Folder that holds the named data sets.")]
+Model = Annotated[str | None, typer.Option(help="Zoo name, hub id or folder. [default: mini]")]
+Task = Annotated[str, typer.Option(help="What is learned: classify.")]
+Shots = Annotated[int | None, typer.Option(help="Training images per class. [default: 16]")]
+Seed = Annotated[int | None, typer.Option(help="Draws images, first numbers, order. [default: 1]")]
+Protocol = Annotated[str | None, typer.Option(help="few-shot.")]
+Preset = Annotated[str, typer.Option(help="paper, small, or auto (small under 20 M parameters).")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting: rank=4, train.lr=1e-3.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Memory = Annotated[str | None, typer.Option(help="Memory a step may take, like 2GB: images go through in parts.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def settings(
+    data: str | None,
+    root: str | None,
+    model: str | None,
+    task: str,
+    shots: int | None,
+    seed: int | None,
+    protocol: str | None,
+    dtype: str | None,
+    assignments: list[str] | None,
+) -> dict[str, Any]:
+    """The options given, as dotted settings; `--set` wins.
+
+    Raises:
+        UserError: an unknown task, or a --set that is none.
+    """
+    from cliptune.errors import UserError
+    from cliptune.settings import parse_assignment
+
+    if task != "classify":
+        raise UserError(f"--task {task}", "the task is: classify")
+    given = {
+        "data.name": data,
+        "data.root": root,
+        "model.name": model,
+        "protocol.shots": shots,
+        "protocol.seed": seed,
+        "protocol.name": protocol,
+        "train.dtype": dtype,
+    }
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return chosen | dict(parse_assignment(text) for text in assignments or [])

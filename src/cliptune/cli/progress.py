@@ -1,0 +1,105 @@
+"""What a person sees of a run: what was understood, how training goes, how it ended."""
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from cliptune.cli import output
+from cliptune.cli.output import count, percent
+from cliptune.training.compute import resident_bytes
+from cliptune.training.events import Event, PhaseEnded, Started, Step
+
+if TYPE_CHECKING:
+    from cliptune.pipeline import Plan
+    from cliptune.runs import Run
+
+PLAIN_EVERY = 5.0
+"""seconds between progress lines where there is no terminal"""
+
+
+class Progress:
+    """A live bar on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        console = Console(file=sys.stderr)
+        text = "{task.description} {task.completed:.0f}/{task.total:.0f}"
+        self.bar = (
+            RichProgress(TextColumn(text), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=console)
+            if console.is_terminal and not output.wants_json()
+            else None
+        )
+        self.task = None
+        self.last = 0.0
+
+    def __enter__(self) -> "Progress":
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case Started():
+                if self.bar:
+                    self.task = self.bar.add_task(event.phase, total=event.steps, completed=event.step, note="")
+                elif event.step:
+                    output.say(f"  {event.phase}: going on at step {event.step + 1} of {event.steps}")
+            case Step():
+                self._step(event)
+            case PhaseEnded() if "picked" in event.facts:
+                kinds = sorted({".".join(name.split(".")[2:]) for name in event.facts["picked"]})
+                if event.phase == "probe":
+                    output.say(f"  picked {len(event.facts['picked'])} tensors: {', '.join(kinds)}")
+
+    def _step(self, event: Step) -> None:
+        note = f"loss {event.loss:.3f} · {event.images_per_second:.0f} images/s · {resident_bytes() / 1e9:.1f} GB"
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, completed=event.step, note=note)
+            return
+        now = time.monotonic()
+        if now - self.last >= PLAIN_EVERY or event.step == event.steps:
+            self.last = now
+            left = event.seconds / max(1, event.step) * (event.steps - event.step)
+            output.say(f"  {event.phase} {event.step}/{event.steps} · {note} · {left:.0f} s left")
+
+
+def describe_plan(plan: "Plan") -> None:
+    """What was understood, in a few lines."""
+    recipe, episode, backbone = plan.recipe, plan.episode, plan.backbone
+    size = recipe.method.size(backbone.model, len(episode.classes))
+    numbers = count(size.most) if size.exact is not None else f"{count(size.least)} to {count(size.most)}"
+    output.say(
+        f"{episode.imageset.name} · {len(episode.classes)} classes · {recipe.protocol.shots} shots · "
+        f"seed {recipe.protocol.seed} · {len(episode.train)} train, {len(episode.val)} val, "
+        f"{sum(map(len, episode.tests.values()))} test images"
+    )
+    output.say(
+        f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
+        f"({100 * size.most / backbone.parameters:.2f} %) · {recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}"
+    )
+
+
+def describe_result(run: "Run") -> None:
+    """The end of a run, on screen."""
+    record, metrics = run.record, run.metrics
+    after, before = metrics["test"], metrics["zero_shot"]
+    low, high = after["interval"]
+    output.say(
+        f"  zero-shot {percent(before['accuracy'])} → after {percent(after['accuracy'])} "
+        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {100 * (after['accuracy'] - before['accuracy']):+.1f} points"
+    )
+    for name, kept in record.get("retention", {}).items():
+        output.say(f"  not adapted for: {name} {percent(kept['before'])} → {percent(kept['after'])} (n = {kept['n']})")
+    gap = record.get("merge_gap")
+    output.say(
+        f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring · "
+        f"peak {record['peak_memory_bytes'] / 1e9:.1f} GB" + (f" · merge gap {gap:.1e}" if gap is not None else "")
+    )
+    output.say(f"  {run.folder}")

@@ -1,0 +1,143 @@
+"""`cliptune show`: one thing's equation, source, settings and size, before any training."""
+
+import json as jsons
+from typing import Annotated, Any
+
+import typer
+
+from cliptune.cli import options, output
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A method, recipe, data set or backbone.")],
+    on: Annotated[str | None, typer.Option(help="Backbone whose sizes are told. [default: vit-b-16]")] = None,
+    classes: Annotated[int, typer.Option(help="Number of classes, for methods with a head.")] = 100,
+    assignments: options.Set = None,
+    json: options.Json = False,
+) -> None:
+    """One method, recipe, data set or backbone, explained.
+
+    cliptune show dora --on vit-b-16 --set rank=4
+    """
+    from cliptune import datasets, recipe
+    from cliptune.methods import METHODS
+    from cliptune.models import zoo
+    from cliptune.registry import find
+
+    known = find(name.split("/")[0], [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names()], "method, recipe, data set or backbone")
+    if known in METHODS:
+        result = show_method(known, on or "vit-b-16", classes, assignments or [])
+    elif known in recipe.shipped():
+        text = recipe.shipped()[known].read_text("utf-8")
+        output.say(text)
+        result = {"recipe": known, "text": text}
+    elif known in datasets.names():
+        result = show_data(name)
+    else:
+        result = show_backbone(known)
+    output.result(result)
+
+
+def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dict[str, Any]:
+    """Print a method's page; returns its facts."""
+    import inspect
+
+    from cliptune.recipe import SECTIONS, find_method
+    from cliptune.settings import build, field_help, parse_assignment, plain
+
+    kind = find_method(name)
+    given = dict(parse_assignment(text) for text in assignments)
+    for section in SECTIONS:
+        given = {key: value for key, value in given.items() if not key.startswith(f"{section}.")}
+    method = build(kind, {key.removeprefix("method."): value for key, value in given.items()})
+    model, label = outline(on)
+    size = method.size(model, classes)
+    parameters = sum(tensor.numel() for tensor in model.parameters())
+    page = inspect.getdoc(inspect.getmodule(kind)) or ""
+    output.say(f"{page}\n\nsettings (--set key=value)")
+    for key, text in field_help(kind).items():
+        output.say(f"  {key} = {jsons.dumps(plain(getattr(method, key)))}\n      {text}")
+    span = f"{size.most:,}" if size.exact is not None else f"{size.least:,} to {size.most:,}"
+    output.say(f"\non {label} ({parameters:,} numbers): trains {span} ({100 * size.most / parameters:.2f} %)")
+    if size.facts:
+        output.say("  " + ", ".join(f"{key} {value}" for key, value in size.facts.items()))
+    for preset, values in kind.presets.items():
+        output.say(f"{preset} preset: " + ", ".join(f"{key} = {value}" for key, value in values.items()))
+    return {
+        "method": name,
+        "title": kind.title,
+        "settings": plain(method),
+        "model": label,
+        "model_parameters": parameters,
+        "trainable_parameters": size.exact,
+        "trainable_least": size.least,
+        "trainable_most": size.most,
+        "trainable_percent": 100 * size.most / parameters,
+        "mergeable": kind.mergeable,
+        "presets": {preset: dict(values) for preset, values in kind.presets.items()},
+        "page": page,
+        **size.facts,
+    }
+
+
+def outline(name: str) -> Any:
+    """(model without numbers or loaded, label) for a zoo name, folder or hub id."""
+    from cliptune.models import backbone, zoo
+    from cliptune.registry import nearest
+
+    if name in zoo.names():
+        return zoo.outline(name), name
+    close = nearest(name, zoo.names())
+    if close and close[0].replace("-", "") == name.lower().replace("-", "").replace("_", "").replace("/", ""):
+        return zoo.outline(close[0]), close[0]
+    return backbone.load(name).model, name
+
+
+def show_data(name: str) -> dict[str, Any]:
+    """Print what a data set is; returns its facts."""
+    from cliptune.datasets import open_set, sets
+
+    head, _, task = name.partition("/")
+    if not task and head.lower() == "world":
+        import importlib
+
+        tasks = importlib.import_module(f"{sets.__name__}.world").tasks
+        output.say("world: the drawn world\n  " + "\n  ".join(f"world/{task}" for task in tasks))
+        return {"data": "world", "tasks": list(tasks)}
+    found = open_set(name)
+    facts = {
+        "data": found.name,
+        "about": found.about,
+        "classes": list(found.classes),
+        "templates": list(found.templates),
+        "train": len(found.train),
+        "val": len(found.val),
+        "test": len(found.test),
+        "split": found.split,
+    }
+    for key, value in facts.items():
+        output.say(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+    return facts
+
+
+def show_backbone(name: str) -> dict[str, Any]:
+    """Print a zoo backbone's shape; returns its facts."""
+    from cliptune.models import sites, zoo
+
+    model = zoo.outline(name)
+    config = model.config
+    facts = {
+        "model": name,
+        "source": zoo.ZOO[name].source if name in zoo.ZOO else "ships with cliptune",
+        "parameters": sum(tensor.numel() for tensor in model.parameters()),
+        "image": config.vision_config.image_size,
+        "patch": config.vision_config.patch_size,
+        "vision": f"{config.vision_config.num_hidden_layers} blocks × {config.vision_config.hidden_size}",
+        "text": f"{config.text_config.num_hidden_layers} blocks × {config.text_config.hidden_size}",
+        "joint": config.projection_dim,
+        "activation": config.vision_config.hidden_act,
+        "sites": len(sites.walk(model)),
+    }
+    for key, value in facts.items():
+        output.say(f"{key}: {value}")
+    return facts

@@ -1,0 +1,71 @@
+"""The nouns of data: an item, an image set, how its training images may be varied.
+
+An ImageSet lists items and knows how to read one. It says nothing about shots or protocols:
+`protocols/` turns an ImageSet into an Episode by a pure function.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled image."""
+
+    path: str
+    """file path relative to the set's root ('/' between parts), or a name such as 'digits/0017' for drawn images"""
+    label: int
+    """index into the set's classes"""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training images are varied. A data set declares its own; a recipe may override the crop."""
+
+    kind: Literal["photo", "affine", "none"] = "photo"
+    """photo: random resized crop + flip; affine: light rotation, scale, shift (no flip); none: the test transform"""
+    crop: tuple[float, float] = (0.08, 1.0)
+    """photo only: area range of the crop, fractions of the image (CLIP-LoRA 0.08–1, CLIP-AST and Tip-Adapter 0.5–1)"""
+    flip: float = 0.5
+    """photo only: chance of a horizontal flip"""
+    rotate: float = 0.12
+    """affine only: largest rotation, radians"""
+    scale: float = 0.12
+    """affine only: largest relative change of size"""
+    shift: float = 0.1
+    """affine only: largest shift, in half image widths"""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A labelled collection with its official splits; empty tuples where a split does not exist."""
+
+    name: str
+    classes: tuple[str, ...]
+    """class names as they go into a prompt, by label; '_' is read as a blank"""
+    read: Callable[[Item], Image.Image] = field(repr=False, compare=False)
+    """decode one item to an RGB PIL image; raises UserError naming the file when it cannot"""
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    """prompt templates with one '{}'; the first is the default"""
+    train: tuple[Item, ...] = ()
+    val: tuple[Item, ...] = ()
+    test: tuple[Item, ...] = ()
+    augment: Augment = Augment()
+    root: str = ""
+    """the folder the items' paths are relative to; empty for drawn or embedded images"""
+    split: str = "published"
+    """where the splits come from: 'published', 'given' (by the user's folders or CSV) or 'made here, seed N'"""
+    about: str = ""
+    """one line: source, licence"""
+
+
+def prompts(classes: tuple[str, ...], template: str) -> list[str]:
+    """`template` filled with each class name; underscores in names become blanks.
+
+    >>> prompts(("red_fox",), "a photo of a {}.")
+    ['a photo of a red fox.']
+    """
+    return [template.replace("{}", name.replace("_", " ")) for name in classes]

@@ -1,0 +1,227 @@
+"""Your own images: a folder per class, the same under train/ and test/, or a CSV file.
+
+photos/cat/1.jpg                                classes only: split here, 50 / 20 / 30 % per class
+photos/train/cat/1.jpg  photos/test/cat/9.jpg   splits given; val/ (valid/, validation/) optional
+photos.csv: image,label[,split]                 paths relative to the CSV's folder
+"""
+
+import csv
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from cliptune.datasets.base import Augment, ImageSet, Item
+from cliptune.datasets.images import IMAGE_SUFFIXES, read_file
+from cliptune.errors import UserError
+from cliptune.registry import nearest
+
+_VAL_NAMES = ("val", "validation", "valid")
+_SPLITS = ("train", "val", "test")
+_LAYOUT = "one folder per class with the images in it"
+
+Splits = Mapping[str, Sequence[tuple[str, str]]]
+"""split → (image path relative to the root, class name)"""
+
+
+def load(path: Path, seed: int = 0) -> ImageSet:
+    """An ImageSet of the images in a folder or listed in a CSV file.
+
+    Where the user gives no splits they are drawn per class, from `seed` and each image's relative path alone.
+
+    Raises:
+        UserError: nothing is there, or its layout has no meaning; names what is wrong.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise _missing(path)
+    if path.is_dir():
+        root, found = path, _read_folder(path)
+    elif path.suffix.lower() == ".csv":
+        root, found = path.parent, _read_csv(path)
+    else:
+        raise UserError(f"{path} is neither a folder nor a CSV file", f"unpack it or give a folder: {_LAYOUT}")
+    classes = _classes(found, path)
+    splits, split = _complete(found, seed)
+    items = {name: _items(pairs, classes) for name, pairs in splits.items()}
+    return ImageSet(
+        name=path.resolve().stem if path.is_file() else path.resolve().name,
+        classes=classes,
+        read=partial(_read, root),
+        train=items["train"],
+        val=items["val"],
+        test=items["test"],
+        augment=Augment(kind="photo"),
+        root=str(root),
+        split=split,
+        about="your own images",
+    )
+
+
+def _read(root: Path, item: Item) -> Image.Image:
+    return read_file(root / item.path)
+
+
+def _missing(path: Path) -> UserError:
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = nearest(path.name, [name for name in siblings if not name.startswith(".")])
+    fix = f"did you mean '{path.parent / close[0]}'?" if close else f"give a CSV file or a folder: {_LAYOUT}"
+    return UserError(f"{path} does not exist", fix)
+
+
+def _read_folder(path: Path) -> Splits:
+    folders = {folder.name.lower(): folder for folder in _folders(path)}
+    if "train" in folders and "test" in folders:
+        val = [folders[name] for name in _VAL_NAMES if name in folders]
+        if len(val) > 1:
+            raise UserError(f"{path} has both '{val[0].name}' and '{val[1].name}'", "keep one of them for validation")
+        given = {"train": folders["train"], "test": folders["test"]} | ({"val": val[0]} if val else {})
+        return {name: _class_folders(folder, path) for name, folder in given.items()}
+    if "train" in folders and set(folders) <= {"train", *_VAL_NAMES}:
+        raise UserError(
+            f"{path} has a train folder but no test folder",
+            "rename the validation folder to test (validation images are then cut off train), or add test/",
+        )
+    return {"": _class_folders(path, path)}
+
+
+def _folders(path: Path) -> list[Path]:
+    """Sorted by code point; hidden ones and what macOS leaves in archives are skipped."""
+    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    return [path / name for name in names if not name.startswith(".") and name != "__MACOSX"]
+
+
+def _class_folders(path: Path, root: Path) -> list[tuple[str, str]]:
+    folders = _folders(path)
+    if not folders:
+        loose = "images but " if any(_is_image(entry.name) for entry in os.scandir(path)) else ""
+        raise UserError(
+            f"{path} has {loose}no class folders", f"make {_LAYOUT}, or list them in a CSV with columns image,label"
+        )
+    pairs = []
+    for folder in folders:
+        images = _images_below(folder)
+        if not images:
+            raise UserError(
+                f"{folder} has no images, so class '{folder.name}' is empty",
+                f"add images ({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder",
+            )
+        pairs += [(image.relative_to(root).as_posix(), folder.name) for image in images]
+    return pairs
+
+
+def _images_below(folder: Path) -> list[Path]:
+    found = []
+    for where, subfolders, names in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        found += [Path(where, name) for name in names if _is_image(name)]
+    return sorted(found, key=lambda image: image.relative_to(folder).as_posix())
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _read_csv(path: Path) -> Splits:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = {name.strip().lower(): name for name in reader.fieldnames or ()}
+            if absent := [name for name in ("image", "label") if name not in columns]:
+                raise UserError(
+                    f"{path} has no column '{absent[0]}' (its first line: {', '.join(reader.fieldnames or ())})",
+                    "begin it with the line image,label or image,label,split, separated by commas",
+                )
+            rows = [(reader.line_num, *_row(row, columns, f"{path}:{reader.line_num}")) for row in reader]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {error.reason}", "save it as CSV UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path} is not a CSV file: {error}", "save it as CSV UTF-8, separated by commas") from error
+    _check_rows(rows, path)
+    found = defaultdict(list)
+    for _, image, label, split in rows:
+        found[split].append((image, label))
+    return found
+
+
+def _row(row: Mapping[str, str | None], columns: Mapping[str, str], where: str) -> tuple[str, str, str]:
+    image, label = ((row[columns[name]] or "").strip() for name in ("image", "label"))
+    if not image or not label:
+        raise UserError(f"{where}: {'label' if image else 'image'} is empty", "fill it in or remove the line")
+    split = (row[columns["split"]] or "").strip() if "split" in columns else ""
+    if "split" in columns and split not in _SPLITS:
+        raise UserError(f"{where}: split = '{split}'", f"one of: {', '.join(_SPLITS)}")
+    return Path(os.path.normpath(image)).as_posix(), label, split
+
+
+def _check_rows(rows: Sequence[tuple[int, str, str, str]], path: Path) -> None:
+    lines: dict[str, int] = {}
+    for line, image, _, _ in rows:
+        if image in lines:
+            raise UserError(f"{path}:{line}: '{image}' is listed twice, first on line {lines[image]}", "keep one line")
+        lines[image] = line
+    if missing := [image for image in lines if not (path.parent / image).is_file()]:
+        count = "1 listed file does" if len(missing) == 1 else f"{len(missing):,} listed files do"
+        raise UserError(
+            f"{path}: {count} not exist, first '{missing[0]}' (line {lines[missing[0]]})",
+            f"paths are read relative to {path.parent.resolve()}",
+        )
+
+
+def _classes(found: Splits, path: Path) -> tuple[str, ...]:
+    """Sorted by code point; refuses what no classifier can be trained or measured on."""
+    names = {split: {label for _, label in pairs} for split, pairs in found.items()}
+    classes = sorted(set().union(*names.values()))
+    if not classes:
+        raise UserError(f"{path} lists no images", "add a line image,label for each image")
+    if len(classes) == 1:
+        raise UserError(f"{path} has one class, '{classes[0]}'", f"give at least two: {_LAYOUT}")
+    if "" not in names:
+        for split in ("train", "test"):
+            if split not in names:
+                raise UserError(f"{path} has no {split} images", "add some, or leave the split column out")
+        if untrained := [name for name in classes if name not in names["train"]]:
+            raise UserError(
+                f"{path}: class '{untrained[0]}' has no train images",
+                "add some to train, or remove the class from the other splits",
+            )
+    return tuple(classes)
+
+
+def _complete(found: Splits, seed: int) -> tuple[Splits, str]:
+    """All three splits, and a word on where they come from."""
+    if "" in found:
+        return _cut(found[""], seed, val=0.2, test=0.3), f"made here, seed {seed}"
+    if "val" in found:
+        return found, "given"
+    cut = _cut(found["train"], seed, val=0.2, test=0.0)
+    return {**cut, "test": found["test"]}, f"given; val is 20 % of train, cut off here, seed {seed}"
+
+
+def _cut(pairs: Iterable[tuple[str, str]], seed: int, val: float, test: float) -> dict[str, list[tuple[str, str]]]:
+    """Shares of each class, rounded; a class of one image is all train, of two (50/20/30) train and test."""
+    by_class = defaultdict(list)
+    for pair in pairs:
+        by_class[pair[1]].append(pair)
+    splits: dict[str, list[tuple[str, str]]] = {name: [] for name in _SPLITS}
+    for label in sorted(by_class):
+        drawn = sorted(by_class[label], key=lambda pair: _draw(pair[0], seed))
+        to_test = round(test * len(drawn))
+        to_val = to_test + round(val * len(drawn))
+        splits["test"] += sorted(drawn[:to_test])
+        splits["val"] += sorted(drawn[to_test:to_val])
+        splits["train"] += sorted(drawn[to_val:])
+    return splits
+
+
+def _draw(path: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\0{path}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _items(pairs: Iterable[tuple[str, str]], classes: Sequence[str]) -> tuple[Item, ...]:
+    label = {name: index for index, name in enumerate(classes)}
+    return tuple(Item(path, label[name]) for path, name in pairs)

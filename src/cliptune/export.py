@@ -1,0 +1,76 @@
+"""Handing a run's result to other tools: an ordinary transformers CLIP folder."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import CLIPModel
+
+from cliptune.errors import UserError
+from cliptune.files import cannot_write, room_for, writable_folder
+from cliptune.methods.base import Adapter
+from cliptune.models.backbone import Backbone
+from cliptune.models.towers import image_features, text_features
+from cliptune.runs import Run
+
+FACTS = "cliptune-merge.json"
+
+
+def merge_run(run: Run, out: Path) -> float:
+    """Write weights, tokenizer and preprocessing of the merged model to `out`; see `Run.merge`.
+
+    Raises:
+        UserError: the method cannot be merged, or `out` exists with other things in it.
+    """
+    merged = run.adapter.merged()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and is not empty", "give a new folder")
+    writable_folder(out)
+    room_for(out.parent, 5 * run.backbone.parameters)
+    tokens = run.backbone.tokens(run.prompts())
+    gap = merge_gap(run.adapter, merged, tokens)
+    save_pretrained(merged, run.backbone, out)
+    return gap
+
+
+def save_pretrained(model: CLIPModel, backbone: Backbone, out: Path) -> None:
+    """A folder that `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` load; whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        model.save_pretrained(half)
+        if backbone.tokenizer is not None:
+            backbone.tokenizer.save_pretrained(half)
+        backbone.preprocess.write(half)
+        half.chmod(0o755)
+        if out.is_dir():
+            out.rmdir()
+        half.rename(out)
+    except Exception as problem:
+        shutil.rmtree(half, ignore_errors=True)
+        if isinstance(problem, OSError):
+            raise cannot_write(out, problem) from problem
+        if "too large" in str(problem) or "No space" in str(problem):
+            raise cannot_write(out, OSError(28, str(problem))) from problem
+        raise
+
+
+@torch.no_grad()
+def merge_gap(adapter: Adapter, merged: CLIPModel, tokens: torch.Tensor, images: torch.Tensor | None = None) -> float:
+    """Largest |logit difference| / max|logit| between the merged and the adapted model.
+
+    Args:
+        tokens: class prompts [c t]. images: normalised pixels [b 3 h w]; a fixed noise pattern if not given.
+    """
+    if images is None:
+        side = adapter.backbone.preprocess.crop
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn(4, 3, side, side, generator=generator).to(adapter.backbone.device)
+    was_training = adapter.training
+    adapter.eval()
+    ours = adapter.logits(adapter.image_features(images), adapter.text_features(tokens))
+    adapter.train(was_training)
+    scale = float(merged.logit_scale.exp())
+    theirs = scale * image_features(merged, images) @ text_features(merged, tokens).T
+    return float((ours - theirs).abs().max() / ours.abs().max().clamp_min(1e-12))

@@ -1,0 +1,82 @@
+"""Writing files whole or not at all."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cliptune.errors import UserError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a neighbouring name, flush it to disk, then rename: a reader never sees half a file.
+
+    Raises:
+        UserError: no room, or no permission.
+    """
+    half = path.with_name(f".{path.name}.half")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(half)
+        with half.open("rb+") as file:
+            os.fsync(file.fileno())
+        half.replace(path)
+    except OSError as problem:
+        raise cannot_write(path, problem) from problem
+    except Exception as problem:
+        if "File too large" in str(problem) or "No space left" in str(problem):
+            raise cannot_write(path, OSError(errno.ENOSPC, str(problem))) from problem
+        raise
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda half: half.write_text(text, "utf-8"))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file; the tensors are written as they are, from the CPU, in the mapping's order."""
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_whole(path, lambda half: save_file(ready, half, metadata=metadata))
+
+
+def cannot_write(path: Path, problem: OSError) -> UserError:
+    """The two lines for a write that failed."""
+    if problem.errno in FULL or "too large" in str(problem).lower():
+        return UserError(f"cannot write {path}: no room ({problem.strerror or problem})", "free some space, or give --out another disk")
+    if problem.errno in (errno.ENOTDIR, errno.EEXIST):
+        return UserError(f"cannot write {path}: part of that path is a file", "give --out a folder")
+    return UserError(f"cannot write {path}: {problem.strerror or problem}", "give --out a folder you may write to")
+
+
+def writable_folder(path: Path) -> None:
+    """Refuse a folder that could not be made or written, without making it.
+
+    Raises:
+        UserError: the path or a part of it is a file, or permission is missing.
+    """
+    for place in (path, *path.parents):
+        if place.is_dir():
+            if not os.access(place, os.W_OK):
+                raise UserError(f"cannot write below {place}: permission denied", "give --out a folder you may write to")
+            return
+        if place.exists():
+            raise UserError(f"cannot make {path}: {place} is a file", "give --out a folder")
+
+
+def room_for(path: Path, size: int) -> None:
+    """Refuse to start when the disk cannot hold `size` bytes."""
+    place = next(place for place in (path, *path.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise UserError(
+            f"{place} has {free / 1e6:.0f} MB free, the run needs about {size / 1e6:.0f} MB",
+            "free some space, or give --out another disk",
+        )

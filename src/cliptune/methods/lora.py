@@ -1,0 +1,66 @@
+"""LoRA: a low-rank update beside a frozen weight, in both towers.
+
+    W' = W + scale · B A          h = W x + b + scale · B A drop(x)
+
+Hu et al., 2022, arXiv:2106.09685; for CLIP (CLIP-LoRA): Zanella and Ben Ayed, 2024, arXiv:2405.18541.
+letters   A (r, in) uniform in ±1/√in · B (out, r) zeros, so training starts at the backbone · r rank
+scale     alpha/√r, as CLIP-LoRA's code has it (the LoRA paper: alpha/r): a switch
+differs   Nothing is added and subtracted in place: evaluation uses B A unmerged, or a merged copy. Logits and loss are
+          float32 (CLIP-LoRA: float16). The logit scale is the checkpoint's (CLIP-LoRA writes 100, which is what the
+          released models hold).
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from transformers import CLIPModel
+
+from cliptune.methods.base import Adapter, Method, Size, exactly
+from cliptune.methods.linears import LinearAdapter, LowRankLinear, Scaling, Where, check_low_rank, choose, scale_of
+from cliptune.models.backbone import Backbone
+
+PAPER: dict[str, Any] = {
+    "train.lr": 2e-4,
+    "train.steps_per_shot": 500,
+    "train.batch": 32,
+    "train.weight_decay": 1e-2,
+    "train.crop": (0.08, 1.0),
+}
+"""CLIP-LoRA's recipe, shared by LoRA-XS and DoRA: one setting for every data set"""
+
+SMALL: dict[str, Any] = {"train.steps_per_shot": 10, "train.least_steps": 60, "train.batch": 32}
+
+
+@dataclass(frozen=True)
+class LoRA(Method):
+    """Low-rank update of chosen linears (CLIP-LoRA)."""
+
+    name: ClassVar[str] = "lora"
+    title: ClassVar[str] = "CLIP-LoRA"
+    presets: ClassVar = {"paper": PAPER, "small": {**SMALL, "train.lr": 1e-2}}
+
+    rank: int = 2
+    """columns of B; file size and capacity grow with it"""
+    alpha: float = 1.0
+    """strength of the update before division by the rank"""
+    scaling: Scaling = "alpha/sqrt(r)"
+    """CLIP-LoRA's code uses the root; the LoRA paper alpha/r"""
+    dropout: float = 0.25
+    """chance that an input of the low-rank branch is zeroed while training"""
+    where: Where = ("*.q", "*.k", "*.v")
+    """patterns over sites; CLIP-LoRA adapts q, k, v of every block in both towers"""
+
+    def attach(self, backbone: Backbone) -> Adapter:
+        check_low_rank(backbone.model, self.where, self.rank, self.alpha, self.dropout)
+        scale = scale_of(self.alpha, self.rank, self.scaling)
+        return LinearAdapter(
+            backbone,
+            self,
+            list(choose(backbone.model, self.where)),
+            lambda base: LowRankLinear(base, self.rank, scale, self.dropout),
+        )
+
+    def size(self, model: CLIPModel, classes: int) -> Size:
+        check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
+        chosen = choose(model, self.where).values()
+        return exactly(sum(self.rank * (linear.in_features + linear.out_features) for linear in chosen))

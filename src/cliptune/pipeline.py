@@ -1,0 +1,293 @@
+"""One run from settings to run folder: recipe → data → protocol → backbone → attach → fit → evaluate → record.
+
+One direction; nothing reaches back. `prepare` refuses everything a person can mend before anything is written.
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cliptune import environment, files, recipe as recipes
+from cliptune.datasets import open_set
+from cliptune.datasets.base import Augment, ImageSet, prompts
+from cliptune.datasets.episodes import Episode
+from cliptune.datasets.pixels import Pixels
+from cliptune.errors import UserError
+from cliptune.evaluation import Evaluation, evaluate
+from cliptune.methods.base import Adapter
+from cliptune.models.backbone import Backbone, load
+from cliptune.protocols.few_shot import few_shot
+from cliptune.recipe import Recipe
+from cliptune.report.card import model_card
+from cliptune.runs import Run, read_record, run_name, save_adapter
+from cliptune.settings import plain
+from cliptune.training.checkpoint import Checkpoint
+from cliptune.training.compute import Compute, compute
+from cliptune.training.events import Event, PhaseEnded, Step, as_dict
+from cliptune.training.loop import Lesson, fit, stream_seed
+from cliptune.training.losses import self_consistency
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, understood and checked, before its first step."""
+
+    recipe: Recipe
+    backbone: Backbone
+    episode: Episode
+    tokens: Tensor
+    """class prompts [c t]"""
+    machine: Compute
+
+    @property
+    def prompts(self) -> list[str]:
+        return prompts(self.episode.classes, self.episode.template)
+
+    def pixels(self, items: Iterable[Any]) -> Pixels:
+        """The given items, with the training augmentation this recipe asks for."""
+        declared, train = self.episode.imageset.augment, self.recipe.train
+        kind = declared.kind if train.augment == "data" else train.augment
+        augment: Augment = dataclasses.replace(declared, kind=kind, crop=train.crop)
+        return Pixels(self.episode.imageset, tuple(items), self.backbone.preprocess, augment)
+
+    def attach(self) -> Adapter:
+        """The method attached to the backbone; its first numbers depend on the seed alone."""
+        with torch.random.fork_rng():
+            torch.manual_seed(stream_seed(self.recipe.protocol.seed, "attach"))
+            return self.recipe.method.attach(self.backbone)
+
+
+def prepare(
+    tables: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Any],
+    preset: str = "auto",
+    device: str = "auto",
+    backbone: Backbone | None = None,
+    imageset: ImageSet | None = None,
+) -> Plan:
+    """Understand and check a run. Cheap mistakes are found before weights are loaded; nothing is written.
+
+    Raises:
+        UserError: anything a person can mend.
+    """
+    draft = recipes.assemble(tables, options, preset)
+    machine = compute(device, draft.train.dtype)
+    data = draft.data
+    imageset = imageset or open_set(data.name, data.root or None, data.split_seed)
+    chosen = draft.protocol
+    episode = few_shot(
+        imageset, chosen.shots, chosen.seed, chosen.sampler, chosen.repeat, template=data.template or None
+    )
+    backbone = (backbone or load(draft.model.name)).to(machine.device)
+    final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
+    tokens = backbone.tokens(prompts(episode.classes, episode.template))
+    return Plan(final, backbone, episode, tokens, machine)
+
+
+def execute(
+    plan: Plan, out: Path | None = None, *, resume: bool = False, fresh: bool = False, listeners: Iterable[Listener] = ()
+) -> Run:
+    """Train, evaluate and record a prepared run. An equal finished run is returned as it is.
+
+    Raises:
+        UserError: the folder holds another or an unfinished run; no room; training went wrong in a known way.
+    """
+    folder = out or Path("runs") / run_name(plan.recipe)
+    if _already_done(folder, plan.recipe, resume=resume, fresh=fresh):
+        return Run(folder, plan.backbone)
+    adapter = plan.attach()
+    lesson = make_lesson(plan)
+    evaluation = Evaluation.before(plan)
+    decode(lesson)
+    files.writable_folder(folder)
+    files.room_for(folder, 3 * sum(tensor.nbytes for tensor in adapter.state().values()) + 20_000_000)
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    started_here = not folder.exists()
+    try:
+        return _run(plan, folder, adapter, lesson, evaluation, list(listeners))
+    except Exception as problem:
+        if started_here and not Checkpoint(folder / "checkpoint").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(problem, OSError):
+            raise files.cannot_write(folder, problem) from problem
+        raise
+
+
+def make_lesson(plan: Plan) -> Lesson:
+    """What the trainer is given: training and validation images, prompts, extra losses; never a test split."""
+    consistency = None
+    if plan.recipe.method.phases():
+        ensemble = [
+            plan.backbone.tokens(prompts(plan.episode.classes, template)) for template in plan.episode.imageset.templates
+        ]
+        consistency = self_consistency(plan.recipe.loss, plan.backbone, plan.tokens, ensemble)
+    return Lesson(
+        plan.recipe, plan.pixels(plan.episode.train), plan.pixels(plan.episode.val), plan.tokens, consistency
+    )
+
+
+def decode(lesson: Lesson) -> None:
+    """Decode every training and validation image once, so that a bad file is found before anything is written."""
+    for pixels in (lesson.train, lesson.val):
+        for _ in pixels.batches(64):
+            pass
+
+
+def _run(
+    plan: Plan, folder: Path, adapter: Adapter, lesson: Lesson, evaluation: Evaluation, listeners: list[Listener]
+) -> Run:
+    started = _now()
+    checkpoint = Checkpoint(folder / "checkpoint")
+    files.write_text(folder / "recipe.toml", plan.recipe.to_toml())
+    plan.episode.save(folder / "episode.json")
+    record = describe(plan, adapter, folder) | {"status": "running", "started": started}
+    write_record(folder, record)
+    earlier = checkpoint.seconds()
+    began = time.perf_counter()
+    meter = Meter()
+    with Log(folder / "metrics.jsonl", keep=checkpoint.exists()) as log:
+        for event in fit(adapter, lesson, plan.machine, checkpoint):
+            log.write(event)
+            meter.hear(event)
+            for listener in listeners:
+                listener(event)
+    train_seconds = earlier + time.perf_counter() - began
+    record |= describe(plan, adapter, folder)
+    record |= evaluate(plan, adapter, evaluation, folder)
+    record["seconds"] = {"train": train_seconds, "evaluate": evaluation.seconds}
+    record["images_per_second"] = meter.images_per_second
+    record["peak_memory_bytes"] = plan.machine.peak_memory_bytes()
+    record |= {"status": "finished", "finished": _now()}
+    save_adapter(folder / "adapter", adapter, model_card(record))
+    write_record(folder, record)
+    checkpoint.remove()
+    return Run(folder, plan.backbone)
+
+
+def describe(plan: Plan, adapter: Adapter, folder: Path) -> dict[str, Any]:
+    """The part of run.json that is known without training."""
+    recipe, episode, backbone = plan.recipe, plan.episode, plan.backbone
+    trained = sum(parameter.numel() for parameter in adapter.trainable().values())
+    record = {
+        "format": 1,
+        "name": folder.name,
+        "method": recipe.method.name,
+        "settings": plain(recipe.method),
+        "model": {
+            "name": backbone.name,
+            "source": backbone.source if backbone.name != "mini" else "mini",
+            "sha256": backbone.identity.sha256,
+            "parameters": backbone.parameters,
+            "identity": dataclasses.asdict(backbone.identity),
+        },
+        "data": {
+            "name": episode.imageset.name,
+            "root": episode.imageset.root,
+            "classes": list(episode.classes),
+            "template": episode.template,
+            "train": len(episode.train),
+            "val": len(episode.val),
+            "test": sum(len(items) for items in episode.tests.values()),
+            "split": episode.imageset.split,
+            "episode_sha256": episode.sha256,
+        },
+        "protocol": episode.protocol,
+        "shots": episode.shots,
+        "seed": episode.seed,
+        "trainable_parameters": trained,
+        "trainable_percent": 100 * trained / backbone.parameters,
+        "sites": adapter.adapted_sites(),
+        "inert": adapter.inert(),
+        "environment": environment.describe(plan.machine),
+        "recipe": recipe.tables(),
+    }
+    facts = adapter.facts()
+    return record | ({"selection": facts} if "scores" in facts else {"facts": facts} if facts else {})
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    files.write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _already_done(folder: Path, recipe: Recipe, *, resume: bool, fresh: bool) -> bool:
+    """Whether an equal finished run lies there; refuses what must not be overwritten."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "run.json").is_file()):
+        raise UserError(f"{folder} exists and is not a run", "give another --out")
+    if fresh or not (folder / "run.json").is_file():
+        return False
+    record = read_record(folder)
+    then = recipes.assemble(record["recipe"], preset="auto").essence() if "recipe" in record else {}
+    now = recipe.essence()
+    if then != now:
+        changed = [
+            f"{section}.{key}: {then.get(section, {}).get(key)!r} there, {value!r} now"
+            for section, table in now.items()
+            for key, value in table.items()
+            if then.get(section, {}).get(key) != value
+        ]
+        raise UserError(
+            f"{folder} holds a run with other settings ({'; '.join(changed[:2])})",
+            "start over with --fresh, or give another folder with --out",
+        )
+    if record["status"] == "finished":
+        return True
+    if not resume:
+        raise UserError(f"{folder} holds an unfinished run", "go on with --resume, or start over with --fresh")
+    return False
+
+
+class Log:
+    """metrics.jsonl: one JSON object an event, appended as it happens."""
+
+    def __init__(self, path: Path, keep: bool):
+        self.path = path
+        self.file = path.open("a" if keep else "w", encoding="utf-8")
+
+    def write(self, event: Event) -> None:
+        self.file.write(json.dumps(as_dict(event), ensure_ascii=False) + "\n")
+        self.file.flush()
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.file.close()
+        except OSError:
+            pass
+
+
+class Meter:
+    """Mean speed of the last phase."""
+
+    def __init__(self) -> None:
+        self.images, self.seconds = 0, 0.0
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Step):
+            self.images += event.images
+            self.seconds += event.images / event.images_per_second
+        elif isinstance(event, PhaseEnded) and event.phase == "probe":
+            self.images, self.seconds = 0, 0.0
+
+    @property
+    def images_per_second(self) -> float | None:
+        return self.images / self.seconds if self.seconds else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,287 @@
+"""A recipe: everything that determines a run, as strict TOML tables and frozen dataclasses.
+
+A recipe is built from four layers, the later winning: the fields' defaults, the method's preset, a recipe file, and
+`--set` and the other options. The run folder keeps the resolved result; training from it repeats the run.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from cliptune import registry, settings
+from cliptune.errors import UserError
+from cliptune.methods import METHODS
+from cliptune.methods.base import Method
+
+SMALL_BACKBONE = 20_000_000
+"""parameters under which `preset = "auto"` takes the small preset"""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    name: str = "digits"
+    """a data set's name, a folder (one sub-folder per class) or a CSV (image, label, split)"""
+    root: str = ""
+    """folder that holds the named data sets"""
+    template: str = ""
+    """prompt with one {}; empty takes the data set's first template"""
+    split_seed: int = 0
+    """seed of the split made when your own images come without one"""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    name: str = "mini"
+    """zoo name, hub id or local folder"""
+
+
+@dataclass(frozen=True)
+class ProtocolSettings:
+    name: Literal["few-shot"] = "few-shot"
+    """which images are trained on, chosen on and tested on"""
+    shots: int = 16
+    """training images per class"""
+    seed: int = 1
+    """draws the few-shot images, the adapter's first numbers, the order and the augmentation"""
+    sampler: Literal["dassl", "cliplora"] = "dassl"
+    """dassl draws train then validation without repeats; cliplora validation first"""
+    repeat: bool = False
+    """whether a class with fewer images than shots repeats some"""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    steps: int | Literal["auto"] = "auto"
+    """optimiser steps; auto goes by epochs, else by steps_per_shot"""
+    epochs: int = 0
+    """passes over the training images; 0 goes by steps_per_shot"""
+    steps_per_shot: int = 500
+    """steps = this × shots (CLIP-LoRA)"""
+    least_steps: int = 0
+    """never fewer steps than this when they come from steps_per_shot"""
+    batch: int = 32
+    """images per step; the last batch of an epoch may be smaller"""
+    lr: float = 2e-4
+    """learning rate at the first step"""
+    min_lr: float = 1e-6
+    """learning rate at the last step"""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """how the rate goes from lr to min_lr, per step"""
+    warmup_steps: int = 0
+    """steps of linear rise before the schedule"""
+    weight_decay: float = 1e-2
+    """AdamW's decoupled decay"""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates"""
+    eps: float = 1e-8
+    """AdamW's floor"""
+    augment: Literal["data", "photo", "affine", "none"] = "data"
+    """data takes what the data set declares; photo: random crop and flip; affine: light geometry, no flip"""
+    crop: tuple[float, float] = (0.08, 1.0)
+    """photo only: area range of the random crop"""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """arithmetic of the towers; the adapter's numbers, the loss and the optimiser stay float32"""
+    checkpoint_seconds: float = 60.0
+    """how often the state for --resume is written"""
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    image: float = 0.0
+    """self-consistency: weight of |image features − the backbone's|"""
+    text: float = 0.0
+    """self-consistency: weight of |text features − the backbone's|"""
+    logits: float = 0.0
+    """self-consistency: weight of KL(the backbone's logits ‖ ours)"""
+    reduction: Literal["mean", "sum"] = "mean"
+    """mean: PromptSRC's, over all elements; sum: CLIP-AST's eq. 9 literally, over the feature dimension"""
+    teacher_templates: Literal["same", "ensemble"] = "same"
+    """same: the backbone reads the student's prompts; ensemble: the mean over the data set's templates"""
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    batch: int = 256
+    """images per step of evaluation"""
+    retention: str = "auto"
+    """data set whose zero-shot accuracy is measured before and after; auto: world/shapes for mini; none"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that determines a run."""
+
+    method: Method
+    preset: str = "paper"
+    """whose defaults were taken: paper or small"""
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Plain values, one table a section."""
+        tables: dict[str, dict[str, Any]] = {"recipe": {"preset": self.preset}}
+        tables["method"] = {"name": self.method.name, **settings.plain(self.method)}
+        for section in SECTIONS:
+            tables[section] = settings.plain(getattr(self, section))
+        return tables
+
+    def to_toml(self) -> str:
+        return settings.to_toml(self.tables())
+
+    def essence(self) -> dict[str, dict[str, Any]]:
+        """The settings that decide a run's result; where the data lies and how often state is saved do not."""
+        tables = self.tables()
+        del tables["data"]["root"], tables["train"]["checkpoint_seconds"], tables["evaluate"]["batch"]
+        return tables
+
+
+SECTIONS = ("data", "model", "protocol", "train", "loss", "evaluate")
+
+
+def check_numbers(recipe: Recipe) -> None:
+    """Refuse numbers no run can use."""
+    lowest = {
+        "protocol.shots": 1,
+        "train.epochs": 0,
+        "train.steps_per_shot": 1,
+        "train.least_steps": 0,
+        "train.batch": 1,
+        "train.lr": 0,
+        "train.min_lr": 0,
+        "train.warmup_steps": 0,
+        "train.weight_decay": 0,
+        "train.eps": 0,
+        "train.checkpoint_seconds": 0,
+        "loss.image": 0,
+        "loss.text": 0,
+        "loss.logits": 0,
+        "evaluate.batch": 1,
+    }
+    tables = recipe.tables()
+    for key, bound in lowest.items():
+        section, name = key.split(".")
+        if tables[section][name] < bound:
+            raise UserError(f"{key} = {tables[section][name]} makes no sense", f"{key} has to be at least {bound}")
+    if recipe.train.steps != "auto" and recipe.train.steps < 1:
+        raise UserError(f"train.steps = {recipe.train.steps} makes no sense", "at least 1, or auto")
+    low, high = recipe.train.crop
+    if not 0 < low <= high <= 1:
+        raise UserError(f"train.crop = {[low, high]} makes no sense", "two fractions of the area, low first: [0.08, 1.0]")
+    if not all(0 <= beta < 1 for beta in recipe.train.betas):
+        raise UserError(f"train.betas = {list(recipe.train.betas)} makes no sense", "each at least 0 and less than 1")
+    if recipe.data.template and recipe.data.template.count("{}") != 1:
+        raise UserError(f"data.template = {recipe.data.template!r}", "write one {} where the class name goes")
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = Path(str(resources.files("cliptune") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_method(name: str) -> type[Method]:
+    """The class registered under a method's name."""
+    return registry.lookup(name, METHODS, "method")
+
+
+def load_tables(name: str) -> dict[str, dict[str, Any]]:
+    """The tables behind 'dora' (a method), 'few-shot-dora' (a shipped recipe) or a path to a TOML file.
+
+    Raises:
+        UserError: nothing of that name, unreadable file, broken TOML, no [method] name.
+    """
+    recipes = shipped()
+    if name in METHODS or name.replace("-", "_").lower() in METHODS:
+        return {"method": {"name": registry.find(name, METHODS, "method")}}
+    path = recipes.get(name, Path(name).expanduser())
+    if path.is_dir() and (path / "recipe.toml").is_file():
+        path = path / "recipe.toml"
+    if not path.is_file():
+        registry.find(name, [*METHODS, *recipes], "method or recipe")
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path}: not TOML ({problem})", "see the shipped recipes: `cliptune show few-shot-dora`") from None
+    if "name" not in tables.get("method", {}):
+        raise UserError(f"{path}: no [method] name", f'add [method] with name = "dora"; known: {", ".join(METHODS)}')
+    return tables
+
+
+def resolve(
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    preset: str = "auto",
+    parameters: int | None = None,
+) -> Recipe:
+    """A recipe from a method's or recipe's name or file.
+
+    Args:
+        options: dotted key → value, winning over everything; a bare key is the method's.
+        preset: 'paper', 'small', or 'auto' (small when the backbone has under 20 M parameters).
+        parameters: of the backbone, for 'auto'.
+    """
+    return assemble(load_tables(name), options, preset, parameters)
+
+
+def assemble(
+    tables: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Any] | None = None,
+    preset: str = "auto",
+    parameters: int | None = None,
+) -> Recipe:
+    """A recipe from plain tables (see `resolve`)."""
+    unknown = [section for section in tables if section not in (*SECTIONS, "method", "recipe")]
+    if unknown:
+        close = registry.nearest(unknown[0], SECTIONS)
+        offer = f"did you mean [{close[0]}]? " if close else ""
+        raise UserError(f"[{unknown[0]}]: no such table", f"{offer}known: {', '.join(['method', *SECTIONS])}")
+    merged: dict[str, dict[str, Any]] = {section: dict(tables.get(section, {})) for section in ("method", *SECTIONS)}
+    for key, value in (options or {}).items():
+        section, _, name = key.rpartition(".")
+        if (section or "method") not in merged:
+            close = registry.nearest(section, SECTIONS)
+            raise UserError(f"{key}: no such setting", f"sections: {', '.join(['method', *SECTIONS])}" if not close
+                            else f"did you mean {close[0]}.{name}?")
+        merged[section or "method"][name] = value
+    method_class = find_method(str(merged["method"].pop("name")))
+    chosen = _preset(preset, tables, parameters)
+    for key, value in method_class.presets.get(chosen, {}).items():
+        section, _, name = key.rpartition(".")
+        merged[section or "method"].setdefault(name, value)
+    sections = {
+        f.name: settings.build(f.default_factory, merged[f.name], f.name)  # type: ignore[arg-type]
+        for f in dataclasses.fields(Recipe)
+        if f.name in SECTIONS
+    }
+    return Recipe(method=settings.build(method_class, merged["method"]), preset=chosen, **sections)  # type: ignore[arg-type]
+
+
+def _preset(preset: str, tables: Mapping[str, Mapping[str, Any]], parameters: int | None) -> str:
+    if preset not in ("auto", "paper", "small"):
+        raise UserError(f"preset = {preset!r}", "one of: 'paper', 'small', 'auto'")
+    if preset == "auto":
+        preset = tables.get("recipe", {}).get("preset", "auto")
+    if preset == "auto":
+        return "small" if parameters is not None and parameters < SMALL_BACKBONE else "paper"
+    return preset
+
+
+def steps_of(recipe: Recipe, images: int) -> int:
+    """Optimiser steps of the main phase for that many training images."""
+    train = recipe.train
+    if train.steps != "auto":
+        return train.steps
+    if train.epochs:
+        return train.epochs * -(-images // train.batch)
+    return max(train.least_steps, train.steps_per_shot * recipe.protocol.shots)

@@ -1,0 +1,42 @@
+"""Measuring a finished run again: its own test split, or other data."""
+
+from typing import Any
+
+from cliptune.datasets import open_set
+from cliptune.datasets.base import prompts
+from cliptune.datasets.pixels import Pixels
+from cliptune.errors import UserError
+from cliptune.runs import Run
+from cliptune.tasks.classify import measure, predict, scorer
+from cliptune.training.compute import compute
+
+
+def measure_again(run: Run, data: str | None, root: str | None, template: str | None, device: str) -> dict[str, Any]:
+    """Accuracy of the untouched backbone and of the adapted one on a test split.
+
+    Args:
+        data: a data set or path; None is the run's own. template: None is the run's, or the other data's first.
+
+    Raises:
+        UserError: no test images; other classes for a method whose head knows only its own.
+    """
+    settings = run.record["recipe"]["data"]
+    imageset = open_set(data or settings["name"], root or settings["root"] or None, settings["split_seed"])
+    if not imageset.test:
+        raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
+    if data and not run.adapter.method.mergeable and imageset.classes != run.classes:
+        raise UserError(f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data")
+    template = template or (imageset.templates[0] if data else run.record["data"]["template"])
+    machine = compute(device, run.record["environment"]["dtype"])
+    run.backbone.to(machine.device)
+    tokens = run.backbone.tokens(prompts(imageset.classes, template))
+    pixels = Pixels(imageset, imageset.test, run.backbone.preprocess)
+    batch = run.record["recipe"]["evaluate"]["batch"]
+    before = predict(scorer(run.backbone, tokens), pixels, run.backbone, machine, batch)
+    after = predict(scorer(run.adapter, tokens), pixels, run.backbone, machine, batch)
+    return {
+        "data": imageset.name,
+        "template": template,
+        "zero_shot": measure(before, imageset.classes),
+        "adapted": measure(after, imageset.classes),
+    }

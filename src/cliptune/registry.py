@@ -1,0 +1,44 @@
+"""Names to things: 'name → "module:Class"', imported on first use, with nearest-name help."""
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cliptune.errors import UserError
+
+
+def nearest(name: str, names: Iterable[str], n: int = 1) -> list[str]:
+    """The names most like `name`, ignoring case, '-' and '_'; at most `n`, best first, possibly none."""
+    plain = {_plain(other): other for other in names}
+    return [plain[match] for match in difflib.get_close_matches(_plain(name), list(plain), n=n, cutoff=0.5)]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def find(name: str, names: Iterable[str], kind: str) -> str:
+    """The registered spelling of `name` (case, '-' and '_' do not matter).
+
+    Raises:
+        UserError: nothing is called that; offers the nearest name.
+    """
+    names = list(names)
+    for known in names:
+        if _plain(known) == _plain(name):
+            return known
+    close = nearest(name, names)
+    fix = f"did you mean '{close[0]}'? " if close else ""
+    raise UserError(f"no {kind} is called '{name}'", f"{fix}known: {', '.join(sorted(names))}")
+
+
+def resolve(target: str) -> Any:
+    """Import 'package.module:Name'."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def lookup(name: str, table: Mapping[str, str], kind: str) -> Any:
+    """The object registered under `name` in `table`; raises UserError for an unknown name."""
+    return resolve(table[find(name, table, kind)])

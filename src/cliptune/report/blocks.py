@@ -1,0 +1,145 @@
+"""What a report page is made of, before it is HTML or Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from matplotlib.figure import Figure
+
+from cliptune.report import words
+from cliptune.report.tables import Column, Row
+
+Kind = Literal["gain", "loss", "even", "unknown"]
+
+
+class Cell(NamedTuple):
+    text: str
+    order: Any
+    """what the column is sorted by"""
+    numeric: bool
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph. `missing` sets apart what was not measured."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of sentences, folded away when long."""
+
+    kind: ClassVar[str] = "items"
+    title: str
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    kind: ClassVar[str] = "table"
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    folded: bool = False
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        return [
+            [_cell(column.show(row.get(column.key)), row.get(column.key)) for column in self.columns]
+            for row in self.rows
+        ]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """A column is set flush right where it holds numbers and no words."""
+        return [
+            any(row[i].numeric for row in self.cells)
+            and all(row[i].numeric or row[i].order is None for row in self.cells)
+            for i in range(len(self.columns))
+        ]
+
+
+def _cell(text: str, value: Any) -> Cell:
+    if isinstance(value, tuple | list) and value and words.number(value[0]) is not None:
+        return Cell(text, float(value[0]), True)
+    found = words.number(value)
+    return Cell(
+        text, found if found is not None else None if value is None else str(value).casefold(), found is not None
+    )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what a reader who cannot see it gets instead."""
+
+    kind: ClassVar[str] = "drawing"
+    name: str
+    figure: Figure
+    caption: str
+    alt: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One test image. `source` is a data URI, empty where there is no thumbnail."""
+
+    source: str
+    label: str
+    after: str
+    before: str
+    file: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Gallery:
+    kind: ClassVar[str] = "gallery"
+    title: str
+    explained: str
+    pictures: Sequence[Picture]
+
+
+Block = Text | Items | Table | Drawing | Gallery
+
+
+@dataclass(frozen=True)
+class Section:
+    anchor: str
+    title: str
+    blocks: Sequence[Block]
+
+
+class Tile(NamedTuple):
+    """A number to be seen first."""
+
+    name: str
+    value: str
+    beside: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer in words. `kind` is what the numbers allow to say, never more."""
+
+    kind: Kind
+    lead: str
+    sentences: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    title: str
+    subtitle: str
+    verdict: Verdict
+    tiles: Sequence[Tile]
+    sections: Sequence[Section]
+    rows: Sequence[Row] = field(default_factory=list)
+    """a line per run, for the CSV"""
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        return [block for section in self.sections for block in section.blocks if isinstance(block, Drawing)]

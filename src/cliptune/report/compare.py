@@ -1,0 +1,288 @@
+"""Several Records → rows: what to call them, means over seeds, and differences on the very same images."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cliptune.report import words
+from cliptune.report.read import Record
+from cliptune.report.statistics import mean_and_deviation, paired_bootstrap
+from cliptune.report.tables import Row, cost, disagreement, retention
+
+LABEL_LENGTH = 44
+NOT_SETTINGS = {"recipe", "data", "model", "protocol", "method", "evaluate", "name", "seed", "checkpoint_seconds"}
+"""tables and keys of a recipe that name something else of the run, or do not change what is learned"""
+
+
+class Place(NamedTuple):
+    """What runs must share before their accuracies may be averaged or compared."""
+
+    data: str
+    model: str
+    protocol: str
+
+
+class Cell(NamedTuple):
+    """A place, a number of shots and a seed: one draw of training images."""
+
+    place: Place
+    shots: int | None
+    seed: int | None
+
+    def __str__(self) -> str:
+        return f"{self.place.data}, {shots_text(self.shots)}, seed {self.seed}"
+
+
+def shots_text(shots: Any) -> str:
+    count = words.number(shots)
+    return "all images" if count is None else words.these(int(count), "shot")
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A record under the label it has in this comparison."""
+
+    label: str
+    cell: Cell
+    record: Record
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Paired differences: each cell, their means, and in words whatever could not be paired."""
+
+    cells: list[Row] = field(default_factory=list)
+    means: list[Row] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def name_all(records: Sequence[Record]) -> tuple[list[Named], list[str]]:
+    """Label every record; of two runs of one label and cell the one finished last stays, and a note says so."""
+    model_hashes = defaultdict(set)
+    for record in records:
+        model_hashes[record.model].add(record.section("model").get("sha256"))
+
+    def place(record: Record) -> Place:
+        model = record.model
+        if len(model_hashes[model]) > 1:
+            model = f"{model} {str(record.section('model').get('sha256'))[:8]}"
+        return Place(record.data, model, str(record.run.get("protocol") or "unnamed protocol"))
+
+    cells = [Cell(place(record), record.run.get("shots"), record.run.get("seed")) for record in records]
+    latest: dict[tuple[str, Cell], Named] = {}
+    notes = []
+    for label, cell, record in zip(labels(records, cells), cells, records):
+        named = Named(label, cell, record)
+        if (twin := latest.get((label, cell))) is not None:
+            older, newer = sorted((twin, named), key=lambda each: str(each.record.run.get("finished") or ""))
+            notes.append(
+                f"{older.record.name} and {newer.record.name} have the same settings, data and seed ({label}, {cell}); "
+                f"the tables count {newer.record.name}, which finished last."
+            )
+            named = newer
+        latest[(label, cell)] = named
+    return list(latest.values()), notes
+
+
+def labels(records: Sequence[Record], cells: Sequence[Cell]) -> list[str]:
+    """The method's name, and those settings in which its runs differ.
+
+    A method's own settings count wherever they differ. Other settings (learning rate, steps) count only where they
+    differ between runs of the same data and shots: recipes may rightly tie them to the shots.
+    """
+    own = [{k: v for k, v in flatten(record.section("settings")) if k != "seed"} for record in records]
+    other = [
+        {key: value for key, value in flatten(record.section("recipe")) if not set(key.split(".")) & NOT_SETTINGS}
+        for record in records
+    ]
+    by_method = defaultdict(list)
+    for index, record in enumerate(records):
+        by_method[record.method].append(index)
+    found = [record.method for record in records]
+    for method, indices in by_method.items():
+        named = _differing(own[i] for i in indices)
+        per_cell = defaultdict(list)
+        for i in indices:
+            per_cell[(cells[i].place, cells[i].shots)].append(other[i])
+        named_other = list(dict.fromkeys(key for group in per_cell.values() for key in _differing(group)))
+        for i in indices:
+            own_words = [f"{key}={words.plain(own[i].get(key))}" for key in named]
+            other_words = [f"{key}={words.plain(other[i].get(key))}" for key in named_other]
+            found[i] = words.short(" ".join([method, *own_words, *other_words]), LABEL_LENGTH)
+    return found
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """('train.lr', 0.001) … from nested tables."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _differing(tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    tables = list(tables)
+    keys = dict.fromkeys(key for table in tables for key in table)
+    return [key for key in keys if len({words.plain(table.get(key)) for table in tables}) > 1]
+
+
+def groups(runs: Sequence[Named]) -> list[Row]:
+    """Mean and sample standard deviation over seeds for every label, place and number of shots."""
+    gathered = defaultdict(list)
+    for each in runs:
+        gathered[(each.cell.place, each.label, each.cell.shots)].append(each)
+    order = {label: index for index, label in enumerate(dict.fromkeys(each.label for each in runs))}
+    keys = sorted(gathered, key=lambda key: (key[0], words.number(key[2]) or 0, order[key[1]]))
+    return [_group(*key, gathered[key]) for key in keys]
+
+
+def _group(place: Place, label: str, shots: int | None, runs: Sequence[Named]) -> Row:
+    measured = [(each.record.after(), each.record.before()) for each in runs]
+    accuracies = [after.accuracy for after, _ in measured if after]
+    gains = [after.accuracy - before.accuracy for after, before in measured if after and before]
+    mean, deviation = mean_and_deviation(accuracies)
+    gain, gain_deviation = mean_and_deviation(gains)
+    only = measured[0][0] if len(runs) == 1 else None
+    costs = [cost(each.record) for each in runs]
+    kept = defaultdict(list)
+    for each in runs:
+        for row in retention(each.record):
+            if row["change"] is not None:
+                kept[row["name"]].append(row["change"])
+    return {
+        "label": label,
+        "data": place.data,
+        "model": place.model,
+        "protocol": place.protocol,
+        "shots": shots,
+        "runs": len(accuracies),
+        "seeds": sorted({each.cell.seed for each in runs if each.cell.seed is not None}),
+        "accuracy": mean,
+        "deviation": deviation,
+        "interval": only.interval if only else None,
+        "n": measured[0][0].n if measured[0][0] else None,
+        "zero_shot": mean_and_deviation([before.accuracy for _, before in measured if before])[0],
+        "gain": gain,
+        "gain_deviation": gain_deviation,
+        "retention": {name: mean_and_deviation(changes) for name, changes in kept.items()},
+        **{key: mean_and_deviation([c[key] for c in costs if c[key] is not None])[0] for key in costs[0]},
+    }
+
+
+def pairs(runs: Sequence[Named]) -> Pairs:
+    """Every two labels, wherever both ran on the same episode: differences per image, never of unlike draws."""
+    found = Pairs()
+    by_place: dict[Place, dict[str, dict[tuple, Named]]] = defaultdict(lambda: defaultdict(dict))
+    for each in runs:
+        by_place[each.cell.place][each.label][(each.cell.shots, each.cell.seed)] = each
+    for place, by_label in by_place.items():
+        for first, second in combinations(by_label, 2):
+            _pair(place, by_label[first], by_label[second], found)
+    return found
+
+
+def _pair(place: Place, first: Mapping[tuple, Named], second: Mapping[tuple, Named], found: Pairs) -> None:
+    shared: list[tuple[Named, Named]] = []
+    for key in dict.fromkeys([*first, *second]):
+        if key not in first or key not in second:
+            there, absent = (first[key], second) if key in first else (second[key], first)
+            found.refused.append(
+                f"{there.label}, {there.cell}: {next(iter(absent.values())).label} has no run there, so no pair."
+            )
+        elif reason := why_no_pair(first[key].record, second[key].record):
+            found.refused.append(f"{first[key].label} and {second[key].label}, {first[key].cell}: {reason}.")
+        else:
+            shared.append((first[key], second[key]))
+    rows, by_images = [], defaultdict(list)
+    for one, other in shared:
+        ours, theirs = one.record.predictions, other.record.predictions
+        assert ours is not None
+        assert theirs is not None
+        difference = ours.correct.astype(float) - theirs.correct
+        by_images[ours.paths].append(difference)
+        rows.append(
+            {
+                "first": one.label,
+                "second": other.label,
+                **place._asdict(),
+                "shots": one.cell.shots,
+                "seed": one.cell.seed,
+                "n": len(ours),
+                "difference": float(difference.mean()),
+                "interval": paired_bootstrap([difference]),
+                **disagreement(theirs.correct, ours.correct),
+            }
+        )
+    found.cells.extend(rows)
+    if rows:
+        found.means.append(_mean(rows, by_images))
+
+
+def _mean(rows: Sequence[Row], by_images: Mapping[tuple, Sequence[np.ndarray]]) -> Row:
+    """Mean over cells. Cells on the same test images are averaged image by image first: one set is resampled once."""
+    differences = [row["difference"] for row in rows]
+    sets = [np.mean(found, axis=0) for found in by_images.values()]
+    weights = [len(found) * len(by_images) / len(rows) for found in by_images.values()]
+    mean, deviation = mean_and_deviation(differences)
+    return {
+        **{key: rows[0][key] for key in ("first", "second", "data", "model", "protocol")},
+        "cells": len(rows),
+        "images": sum(len(each) for each in sets),
+        "difference": mean,
+        "deviation": deviation,
+        "interval": paired_bootstrap([weight * each for weight, each in zip(weights, sets)]),
+        "wins": sum(value > 0 for value in differences),
+        "ties": sum(value == 0 for value in differences),
+        "losses": sum(value < 0 for value in differences),
+    }
+
+
+def why_no_pair(first: Record, second: Record) -> str:
+    """Empty where two runs saw the same episode and the same test images; otherwise the reason, in words."""
+    ours, theirs = (record.section("data").get("episode_sha256") for record in (first, second))
+    if not ours or not theirs:
+        return "a run does not say which episode it saw (no episode_sha256), not paired"
+    if ours != theirs:
+        return f"different episodes ({str(ours)[:8]}… and {str(theirs)[:8]}…), not paired"
+    if first.predictions is None or second.predictions is None:
+        return "predictions.csv is missing, not paired"
+    if not len(first.predictions) or not first.predictions.same_images(second.predictions):
+        return "their predictions.csv are not about the same images in the same order, not paired"
+    return ""
+
+
+def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:
+    """The best and second-best label at `place`, by mean accuracy over the cells all labels share."""
+    by_label: dict[str, dict[tuple, float]] = defaultdict(dict)
+    for each in runs:
+        after = each.record.after()
+        if each.cell.place == place and after:
+            by_label[each.label][(each.cell.shots, each.cell.seed)] = after.accuracy
+    if len(by_label) < 2:
+        return None
+    common = set.intersection(*(set(cells) for cells in by_label.values()))
+    if not common:
+        return None
+    means = {label: float(np.mean([cells[key] for key in common])) for label, cells in by_label.items()}
+    best, rival = sorted(means, key=lambda label: -means[label])[:2]
+    return best, rival
+
+
+def seen_from(row: Row, first: str) -> Row:
+    """A paired mean with `first` named first, signs and wins turned round where needed."""
+    if row["first"] == first:
+        return row
+    low, high = row["interval"]
+    return row | {
+        "first": row["second"],
+        "second": row["first"],
+        "difference": -row["difference"],
+        "interval": (-high, -low),
+        "wins": row["losses"],
+        "losses": row["wins"],
+    }

@@ -1,0 +1,72 @@
+"""The images of a report: thumbnails of the run folder, small enough to travel inside the page."""
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from cliptune.report import words
+from cliptune.report.blocks import Block, Gallery, Picture, Text
+from cliptune.report.read import Predictions, Record
+
+SIDE = 112
+MOST = 12
+EXPLAINED = {
+    "fixed": ("Fixed", "zero-shot was wrong, now right"),
+    "broken": ("Broken", "zero-shot was right, now wrong"),
+    "best": ("Best", "right, and the surest of it"),
+    "worst": ("Worst", "wrong, and the surest of it"),
+}
+
+
+def galleries(record: Record) -> list[Block]:
+    """Fixed, broken, best and worst images; an empty kind says so in words."""
+    chosen = record.section("gallery")
+    if not chosen or record.predictions is None:
+        return [Text(f"Images: {words.NOT_MEASURED}; this run kept no thumbnails.", missing=True)]
+    blocks: list[Block] = []
+    for key in dict.fromkeys([*EXPLAINED, *chosen]):
+        title, meaning = EXPLAINED.get(key, (words.short(key, 30).capitalize(), ""))
+        rows = [row for row in chosen.get(key) or () if isinstance(row, int) and 0 <= row < len(record.predictions)]
+        if not rows:
+            blocks.append(Text(f"{title}{f' ({meaning})' if meaning else ''}: none.", missing=True))
+            continue
+        shown = f"{meaning}; {MOST} of {len(rows)} shown" if len(rows) > MOST else meaning
+        blocks.append(Gallery(title, shown, [picture(record, record.predictions, row) for row in rows[:MOST]]))
+    return blocks
+
+
+def picture(record: Record, after: Predictions, row: int) -> Picture:
+    before = record.zero_shot_predictions
+    same = before is not None and len(before) == len(after) and before.paths[row] == after.paths[row]
+    return Picture(
+        source=thumbnail(record.folder / "thumbnails" / f"{row}.png"),
+        label=after.labels[row],
+        after=f"{after.guesses[row]} {words.percent(after.scores[row].item())}",
+        before=f"{before.guesses[row]} {words.percent(before.scores[row].item())}"
+        if before is not None and same
+        else "",
+        file=PurePosixPath(after.paths[row].replace("\\", "/")).name,
+        right=bool(after.labels[row] == after.guesses[row]),
+    )
+
+
+def thumbnail(path: Path) -> str:
+    """A data URI of at most 112 pixels a side, the smaller of PNG and JPEG; empty where there is no such image."""
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except OSError:
+        return ""
+    image.thumbnail((SIDE, SIDE))
+    found: list[tuple[str, bytes]] = []
+    options: Mapping[str, Mapping[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 82}}
+    for kind, chosen in options.items():
+        written = io.BytesIO()
+        image.save(written, kind, **chosen)
+        found.append((kind, written.getvalue()))
+    kind, data = min(found, key=lambda each: len(each[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,420 @@
+"""The page of one run: its rows and figures, section by section."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cliptune.report import plots, verdict, words
+from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile
+from cliptune.report.compare import flatten, shots_text
+from cliptune.report.gallery import galleries
+from cliptune.report.read import Record
+from cliptune.report.tables import (
+    Column,
+    Row,
+    beside_headline,
+    confusion,
+    cost,
+    every_test,
+    headline,
+    paired_test,
+    per_class,
+    reliability,
+    retention,
+    run_row,
+    selection,
+    steps,
+    validations,
+    why_unpaired,
+)
+
+COST = {
+    "trainable_parameters": ("trainable parameters", words.count),
+    "trainable_percent": ("share of the backbone", words.share),
+    "adapter_bytes": ("adapter file", words.size),
+    "train_seconds": ("training time", words.seconds),
+    "evaluate_seconds": ("evaluation time", words.seconds),
+    "images_per_second": ("training speed, images per second", words.count),
+    "peak_memory_bytes": ("peak memory", words.size),
+    "merge_gap": ("merge gap, largest difference in a logit", words.scientific),
+}
+FACT = (Column("fact", ""), Column("value", ""))
+
+
+def facts(title: str, pairs: Sequence[tuple[str, Any]], folded: bool = False) -> Table:
+    rows = [{"fact": name, "value": words.plain(value)} for name, value in pairs]
+    return Table(title, FACT, rows, folded)
+
+
+def page_of(record: Record) -> Page:
+    """Everything the folder tells of one run, the answer first."""
+    model, data = record.model, record.data
+    sections = [
+        Section("result", "The result, image by image", result(record)),
+        Section(
+            "cost", "What it cost", [facts("", [(name, show(cost(record)[key])) for key, (name, show) in COST.items()])]
+        ),
+        Section("training", "Training", training(record)),
+        Section("errors", "Where it errs", errors(record)),
+        Section("confidence", "Can you trust its confidence?", confidence(record)),
+        Section("forgotten", "What was forgotten", forgotten(record)),
+        Section("images", "Images", galleries(record)),
+        *([Section("selection", "Which tensors were picked", picked(record))] if selection(record) else []),
+        Section("settings", "Settings", settings(record)),
+        Section("provenance", "Provenance", [provenance(record)]),
+    ]
+    return Page(
+        title=record.name,
+        subtitle=f"{record.method} on {model} · {data} · {shots_text(record.run.get('shots'))} · "
+        f"seed {words.plain(record.run.get('seed'))}",
+        verdict=verdict.of_one(record),
+        tiles=tiles(record),
+        sections=sections,
+        rows=[run_row(record)],
+    )
+
+
+def tiles(record: Record) -> list[Tile]:
+    row, spent = headline(record), cost(record)
+    images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
+    removed = row["errors_removed"]
+    beside = f"{words.signed_percent(-removed)} errors" if removed is not None else ""
+    return [
+        Tile("after", words.percent(row["accuracy"]), f"95 % {words.interval(row['interval'])}, {images}"),
+        Tile("zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
+        Tile("gain, points", words.points(row["gain"]), beside),
+        Tile("trained", words.count(spent["trainable_parameters"]), words.share(spent["trainable_percent"])),
+    ]
+
+
+def result(record: Record) -> list[Block]:
+    blocks: list[Block] = []
+    pair = paired_test(record)
+    if pair:
+        blocks.append(
+            Table(
+                f"The same {words.these(pair['n'], 'test image')}, before and after",
+                (
+                    Column("case", ""),
+                    Column("right", "right after", words.count),
+                    Column("wrong", "wrong after", words.count),
+                ),
+                [
+                    {"case": "right zero-shot", "right": pair["both_right"], "wrong": pair["broken"]},
+                    {"case": "wrong zero-shot", "right": pair["fixed"], "wrong": pair["both_wrong"]},
+                ],
+            )
+        )
+        blocks.append(
+            Text(
+                f"{words.these(pair['fixed'], 'image')} fixed, {pair['broken']:,} broken. If adapting changed nothing, a "
+                f"split at least this uneven would come up with {words.p_value(pair['p'])} (McNemar's exact test)."
+            )
+        )
+    else:
+        blocks.append(Text(f"Paired test: {words.NOT_MEASURED}; {why_unpaired(record)}.", missing=True))
+    blocks += [Text(note) for note in disagreements(record)]
+    if measures := beside_headline(record):
+        rows = [row | {when: _measure(row["key"], row[when]) for when in ("after", "zero_shot")} for row in measures]
+        columns = (Column("measure", "measure"), Column("after", "after"), Column("zero_shot", "zero-shot"))
+        blocks.append(Table("Other measures of the same images", columns, rows))
+    if len(tests := every_test(record)) > 1:
+        blocks.append(Table("Every test", ACCURACIES, tests))
+    return blocks
+
+
+ACCURACIES = (
+    Column("test", "test"),
+    Column("n", "images", words.count),
+    Column("accuracy", "after", words.percent),
+    Column("interval", "95 % interval", words.interval),
+    Column("zero_shot", "zero-shot", words.percent),
+    Column("gain", "gain, points", words.points),
+)
+
+
+def _measure(key: str, value: float | None) -> str:
+    return words.decimals(value) if key == "nll" else words.percent(value)
+
+
+def disagreements(record: Record) -> list[str]:
+    """Where run.json and the prediction files tell different stories, say so."""
+    notes = []
+    for file, rows, told in (
+        ("predictions.csv", record.predictions, record.after()),
+        ("zero_shot_predictions.csv", record.zero_shot_predictions, record.before()),
+    ):
+        if rows is None or told is None or not len(rows):
+            continue
+        counted = float(np.mean(rows.correct))
+        if abs(counted - told.accuracy) > 1e-4 or (told.n is not None and told.n != len(rows)):
+            notes.append(
+                f"Note: {file} holds {words.these(len(rows), 'image')}, {words.percent(counted)} right; run.json says "
+                f"{words.percent(told.accuracy)} of {words.count(told.n)}. The paired test uses the file."
+            )
+    return notes
+
+
+def training(record: Record) -> list[Block]:
+    rows, validated = steps(record), validations(record)
+    blocks: list[Block] = []
+    if any(row["loss"] is not None or row["parts"] for row in rows):
+        parts = list(dict.fromkeys(name for row in rows for name in row["parts"]))
+        smooth = (
+            f"; each point is a mean over stretches, {plots.MOST_POINTS} in all"
+            if len(rows) > plots.MOST_POINTS
+            else ""
+        )
+        last = next((row["loss"] for row in reversed(rows) if row["loss"] is not None), None)
+        blocks.append(
+            Drawing(
+                "loss",
+                plots.loss_curve(rows, validated),
+                f"Training loss over {words.these(rows[-1]['step'], 'step')}{', with its parts ' + ', '.join(parts) if parts else ''}"
+                f"{smooth}. {'Below: accuracy on the validation images.' if validated else 'No validation during training.'}",
+                f"Loss curve; the last loss is {words.decimals(last)}.",
+            )
+        )
+    else:
+        blocks.append(Text(f"Loss: {words.NOT_MEASURED}; metrics.jsonl tells of no training step.", missing=True))
+    final = record.section("metrics").get("validation")
+    if isinstance(final, dict) and words.number(final.get("accuracy")) is not None:
+        n = f" of {words.these(int(final['n']), 'image')}" if words.number(final.get("n")) else ""
+        blocks.append(Text(f"Validation accuracy at the end: {words.percent(final['accuracy'])}{n}."))
+    if record.unreadable_lines:
+        blocks.append(
+            Text(
+                f"{words.these(record.unreadable_lines, 'line')} of metrics.jsonl could not be read and were left out."
+            )
+        )
+    return blocks
+
+
+PER_CLASS = (
+    Column("class", "class"),
+    Column("n", "images", words.count),
+    Column("accuracy", "after", words.percent),
+    Column("zero_shot", "zero-shot", words.percent),
+    Column("change", "change, points", words.points),
+)
+
+
+def errors(record: Record) -> list[Block]:
+    blocks: list[Block] = []
+    pairs, classes = confusion(record), per_class(record)
+    n = len(record.predictions) if record.predictions else 0
+    if not n:
+        blocks.append(Text(f"Confusions: {words.NOT_MEASURED}; predictions.csv is missing or empty.", missing=True))
+    elif len(record.classes) <= plots.MOST_LABELLED:
+        blocks.append(
+            Drawing(
+                "confusion",
+                plots.confusion_matrix(pairs, record.classes),
+                f"Answers after adapting, n = {n:,} test images. Colour: share of the true class; numbers: images.",
+                worst_pair(pairs),
+                wide=len(record.classes) > 12,
+            )
+        )
+    elif any(row["label"] != row["answer"] and row["n"] for row in pairs):
+        blocks.append(
+            Drawing(
+                "confusion",
+                plots.confused_pairs(pairs),
+                f"The most frequent mistakes after adapting and how often zero-shot made them, n = {n:,} test images "
+                f"of {len(record.classes):,} classes.",
+                worst_pair(pairs),
+                wide=True,
+            )
+        )
+    else:
+        blocks.append(Text(f"No mistake among {words.these(n, 'test image')}."))
+    if not classes:
+        return [*blocks, Text(f"Accuracy per class: {words.NOT_MEASURED}.", missing=True)]
+    if any(row["accuracy"] is not None for row in classes):
+        some = len(classes) > plots.MOST_LABELLED
+        least, most = min(row["n"] or 0 for row in classes), max(row["n"] or 0 for row in classes)
+        which = (
+            f"The {plots.MOST_LABELLED // 2} best and worst changes of {len(classes):,} classes"
+            if some
+            else "Every class"
+        )
+        blocks.append(
+            Drawing(
+                "classes",
+                plots.class_change(classes),
+                f"{which}, zero-shot and after. Lines: Wilson's 95 % interval; {least:,}–{most:,} images a class.",
+                class_words(classes),
+                wide=True,
+            )
+        )
+    blocks.append(Table("Accuracy per class", PER_CLASS, classes, folded=len(classes) > 12))
+    return blocks
+
+
+def worst_pair(pairs: Sequence[Row]) -> str:
+    wrong = [row for row in pairs if row["label"] != row["answer"] and row["n"]]
+    if not wrong:
+        return "Confusions: no mistake."
+    worst = max(wrong, key=lambda row: row["n"])
+    return f"Confusions; most often {worst['label']} is taken for {worst['answer']}, {words.these(worst['n'], 'time')}."
+
+
+def class_words(classes: Sequence[Row]) -> str:
+    changed = [row for row in classes if row["change"] is not None]
+    if not changed:
+        return "Accuracy per class."
+    best, worst = max(changed, key=lambda row: row["change"]), min(changed, key=lambda row: row["change"])
+    return (
+        f"Change per class: from {words.points(worst['change'])} points ({worst['class']}) "
+        f"to {words.points(best['change'])} points ({best['class']})."
+    )
+
+
+def confidence(record: Record) -> list[Block]:
+    rows = reliability(record)
+    if not rows or record.predictions is None:
+        return [Text(f"Confidence: {words.NOT_MEASURED}; predictions.csv is missing or empty.", missing=True)]
+    eces = {row["when"]: row["ece"] for row in rows}
+    told = ", ".join(f"{when} {words.percent(ece)}" for when, ece in eces.items())
+    sure, right = float(np.nanmean(record.predictions.scores)), float(np.mean(record.predictions.correct))
+    gap = sure - right
+    word = (
+        "about as sure as it is right"
+        if abs(gap) < 0.02
+        else "surer than it is right"
+        if gap > 0
+        else "less sure than it is right"
+    )
+    return [
+        Text(
+            f"After adapting the model is {word}: mean confidence {words.percent(sure)}, accuracy {words.percent(right)}."
+        ),
+        Drawing(
+            "reliability",
+            plots.reliability_diagram(rows),
+            f"Accuracy by confidence in 15 equal bins, n = {len(record.predictions):,}. Bars: Wilson's 95 % interval; hollow "
+            f"points hold fewer than 10 images. Expected calibration error: {told}. On the dotted line, 80 % sure means "
+            "right 8 times in 10.",
+            f"Reliability diagram. Expected calibration error: {told}.",
+        ),
+    ]
+
+
+RETENTION = (
+    Column("name", "not adapted for"),
+    Column("n", "images", words.count),
+    Column("before", "before", words.percent),
+    Column("interval_before", "95 % interval", words.interval),
+    Column("after", "after", words.percent),
+    Column("interval_after", "95 % interval", words.interval),
+    Column("change", "change, points", words.points),
+)
+
+
+def forgotten(record: Record) -> list[Block]:
+    rows = retention(record)
+    if not rows:
+        return [
+            Text(
+                f"{words.NOT_MEASURED.capitalize()}: this run was not tried on anything it was not adapted for.",
+                missing=True,
+            )
+        ]
+    return [
+        Drawing(
+            "retention",
+            plots.retention_plot(rows, headline(record)),
+            f"Above the dotted line: what was adapted for, n = {words.count(headline(record)['n'])}. Below: what was not, n = "
+            f"{', '.join(words.count(row['n']) for row in rows)}. Lines: 95 % intervals.",
+            verdict.forgotten(record),
+            wide=True,
+        ),
+        Table("Retention", RETENTION, rows),
+    ]
+
+
+def picked(record: Record) -> list[Block]:
+    rows, chosen = selection(record), record.section("selection")
+    said = [
+        f"{key} = {words.plain(chosen[key])}" for key in ("k", "granularity", "score") if chosen.get(key) is not None
+    ]
+    names, inert = chosen.get("picked") or [], chosen.get("inert") or []
+    blocks: list[Block] = [
+        Text(f"{words.these(len(names), 'tensor')} picked ({', '.join(said) or 'rule not recorded'}).")
+    ]
+    scored = [row["score"] for row in rows if row["score"] is not None]
+    if scored and any(row["block"] is not None for row in rows):
+        blocks.append(
+            Drawing(
+                "selection",
+                plots.selection_map(rows),
+                f"Score of each of {words.these(len(scored), 'tensor')}: part by block. Dots: picked. Hatched: inert, a "
+                f"gradient is zero by construction, left out of the ranking ({len(inert):,}). A score is one number, so no "
+                "interval.",
+                f"Score map; picked: {', '.join(str(name) for name in names[:12])}{'…' if len(names) > 12 else ''}.",
+                wide=True,
+            )
+        )
+    else:
+        blocks.append(Text(f"Scores: {words.NOT_MEASURED}.", missing=True))
+    blocks.append(
+        Table(
+            "Every tensor by score",
+            (
+                Column("name", "tensor"),
+                Column("score", "score", words.scientific),
+                Column("picked", "picked"),
+                Column("inert", "inert"),
+            ),
+            sorted(rows, key=lambda row: -(row["score"] or 0.0)),
+            folded=True,
+        )
+    )
+    return blocks
+
+
+def settings(record: Record) -> list[Block]:
+    blocks: list[Block] = []
+    own = list(flatten(record.section("settings")))
+    blocks.append(facts(f"Settings of {record.method}", own) if own else Text("This method has no settings."))
+    if recipe := list(flatten(record.section("recipe"))):
+        blocks.append(facts("The whole recipe, resolved", recipe, folded=True))
+    for key, title in (("sites", "Adapted sites"), ("inert", "Inert: adapted, but nothing reads them")):
+        if isinstance(names := record.run.get(key), list) and names:
+            blocks.append(facts(f"{title} ({len(names):,})", [(key, names)], folded=True))
+    return blocks
+
+
+def provenance(record: Record) -> Table:
+    model, data, machine = record.section("model"), record.section("data"), record.section("environment")
+    splits = ", ".join(f"{key} {words.count(data.get(key))}" for key in ("train", "val", "test"))
+    dirty = {True: " with uncommitted changes", False: ""}.get(machine.get("dirty"), "")  # type: ignore[call-overload]
+    versions = [
+        f"{name} {machine[name]}" for name in ("cliptune", "python", "torch", "transformers") if machine.get(name)
+    ]
+    rows = [
+        ("run", record.name),
+        ("backbone", model.get("name")),
+        ("backbone's source", model.get("source")),
+        ("backbone's weights (sha256)", model.get("sha256")),
+        ("backbone's parameters", words.count(model.get("parameters"))),
+        ("data", f"{record.data}, {words.these(len(record.classes), 'class', 'classes')}"),
+        ("images", splits),
+        ("split", data.get("split")),
+        ("prompt", data.get("template")),
+        ("episode (sha256)", data.get("episode_sha256")),
+        ("protocol", record.run.get("protocol")),
+        ("shots", shots_text(record.run.get("shots"))),
+        ("seed", record.run.get("seed")),
+        ("versions", ", ".join(versions)),
+        ("commit", f"{machine['commit']}{dirty}" if machine.get("commit") else None),
+        ("device", machine.get("device")),
+        ("number format", machine.get("dtype")),
+        ("threads", machine.get("threads")),
+        ("machine", machine.get("machine")),
+        ("started", record.run.get("started")),
+        ("finished", record.run.get("finished")),
+        ("repeat it", "cliptune train recipe.toml (the file in this run's folder)"),
+    ]
+    return facts("", rows)

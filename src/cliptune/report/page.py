@@ -1,0 +1,87 @@
+"""`write_report`: run folders → one HTML file that needs nothing else, and beside it a CSV and a Markdown file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cliptune.errors import UserError
+from cliptune.report import one_run, several_runs, theme
+from cliptune.report.blocks import Block, Drawing, Gallery, Items, Page, Table, Text
+from cliptune.report.read import read_record
+from cliptune.report.tables import markdown_text, to_csv, to_markdown
+
+TEMPLATE = "template.html.j2"
+
+
+def write_report(folders: Sequence[Path], out: Path | None = None, plots: Path | None = None) -> list[Path]:
+    """Write the report of one run, or of several compared.
+
+    Args:
+        folders: run folders.
+        out: the HTML file. Left out: `report.html` in the run's folder, with `plots/` beside it; of several runs,
+            `report.html` where you are.
+        plots: a folder for every figure as PNG.
+
+    Returns:
+        every file written, the HTML first.
+
+    Raises:
+        UserError: no folder given, or one that holds no finished run.
+    """
+    if not folders:
+        raise UserError("there is no run to report on", "name one or more run folders: cliptune report runs/*")
+    records = [read_record(Path(folder)) for folder in dict.fromkeys(folders)]
+    if out is None and len(records) == 1:
+        out, plots = records[0].folder / "report.html", plots or records[0].folder / "plots"
+    out = Path(out or "report.html")
+    page = one_run.page_of(records[0]) if len(records) == 1 else several_runs.page_of(records)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    texts = {out: render(page), out.with_suffix(".csv"): to_csv(page.rows), out.with_suffix(".md"): markdown(page)}
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    pngs = [theme.png(drawing.figure, plots / f"{drawing.name}.png") for drawing in page.drawings] if plots else []
+    return [*texts, *pngs]
+
+
+def render(page: Page) -> str:
+    """The page as one HTML document without outside resources."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["svg"] = lambda drawing: Markup(theme.svg(drawing.figure, drawing.name))
+    return environment.get_template(TEMPLATE).render(page=page)
+
+
+def markdown(page: Page) -> str:
+    """The same page in words and tables; figures by their captions' alternative text."""
+    lines = [f"# {markdown_text(page.title)}", "", markdown_text(page.subtitle), ""]
+    lines += [f"**{markdown_text(page.verdict.lead)}** " + markdown_text(" ".join(page.verdict.sentences)), ""]
+    for section in page.sections:
+        lines += [f"## {markdown_text(section.title)}", ""]
+        for block in section.blocks:
+            lines += [_markdown_block(block), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_block(block: Block) -> str:
+    match block:
+        case Text():
+            return markdown_text(block.text)
+        case Items():
+            return "\n".join(
+                [f"{markdown_text(block.title)}:", "", *(f"- {markdown_text(each)}" for each in block.items)]
+            )
+        case Table():
+            title = f"{markdown_text(block.title)}\n\n" if block.title else ""
+            return title + to_markdown(block.rows, block.columns).rstrip()
+        case Drawing():
+            return f"*{markdown_text(block.alt)}* {markdown_text(block.caption)}"
+        case Gallery():
+            told = [f"{each.file} ({each.label}): {each.after}" for each in block.pictures]
+            return f"{markdown_text(block.title)} ({markdown_text(block.explained)}): {markdown_text('; '.join(told))}"

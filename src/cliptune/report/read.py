@@ -1,0 +1,238 @@
+"""A run folder → `Record`. Nothing else is opened, and nothing is guessed: what a folder lacks is None."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cliptune.errors import UserError
+from cliptune.report import words
+from cliptune.report.statistics import wilson
+
+ASIDE = ("validation",)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One row per test image, in the file's order."""
+
+    paths: tuple[str, ...]
+    labels: tuple[str, ...]
+    guesses: tuple[str, ...]
+    scores: np.ndarray
+    """probability of the guess"""
+
+    @property
+    def correct(self) -> np.ndarray:
+        return np.array([label == guess for label, guess in zip(self.labels, self.guesses)], dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def same_images(self, other: "Predictions") -> bool:
+        return self.paths == other.paths and self.labels == other.labels
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One named test: accuracy and what stands beside it, fractions throughout."""
+
+    name: str
+    accuracy: float
+    n: int | None
+    interval: tuple[float, float] | None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A finished run, as its folder tells it."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    events: tuple[Mapping[str, Any], ...] = ()
+    predictions: Predictions | None = None
+    zero_shot_predictions: Predictions | None = None
+    unreadable_lines: int = 0
+    adapter_bytes: int | None = None
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """The table `name` of run.json; empty where it is missing."""
+        found = self.run.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def name(self) -> str:
+        return str(self.run.get("name") or self.folder.name)
+
+    @property
+    def method(self) -> str:
+        return str(self.run.get("method") or "unnamed method")
+
+    @property
+    def data(self) -> str:
+        return str(self.section("data").get("name") or "unnamed data")
+
+    @property
+    def model(self) -> str:
+        return str(self.section("model").get("name") or "unnamed model")
+
+    @property
+    def classes(self) -> list[str]:
+        named = self.section("data").get("classes")
+        if isinstance(named, list) and named:
+            return [str(name) for name in named]
+        seen = self.predictions.labels + self.predictions.guesses if self.predictions else ()
+        return list(dict.fromkeys(seen))
+
+    @property
+    def main(self) -> str | None:
+        """The named test the headline speaks of: 'test' where there is one."""
+        names = self.tests()
+        return "test" if "test" in names else names[0] if names else None
+
+    def tests(self) -> list[str]:
+        """Names in `metrics` that hold an accuracy on unseen images."""
+        return [
+            name
+            for name, found in self.section("metrics").items()
+            if isinstance(found, Mapping)
+            and words.number(found.get("accuracy")) is not None
+            and not name.startswith(ASIDE)
+            and not name.startswith("zero_shot")
+            and not name.endswith("_zero_shot")
+        ]
+
+    def after(self, name: str | None = None) -> Measure | None:
+        name = name or self.main
+        return measure(name, self.section("metrics").get(name)) if name else None
+
+    def before(self, name: str | None = None) -> Measure | None:
+        """Zero-shot on the same test: `<name>_zero_shot`, `zero_shot.<name>`, or `zero_shot` for the main test."""
+        name = name or self.main
+        metrics = self.section("metrics")
+        if name is None:
+            return None
+        together = metrics.get("zero_shot")
+        places = [metrics.get(f"{name}_zero_shot"), metrics.get(f"zero_shot_{name}")]
+        if isinstance(together, Mapping):
+            places.append(together.get(name))
+        if name == self.main:
+            places.append(together)
+        return next((found for place in places if (found := measure(name, place))), None)
+
+
+def measure(name: str, found: Any) -> Measure | None:
+    """A table of metrics, its interval worked out by Wilson's formula where the run wrote none."""
+    if not isinstance(found, Mapping) or (accuracy := words.number(found.get("accuracy"))) is None:
+        return None
+    n = words.number(found.get("n"))
+    bounds = found.get("interval")
+    if isinstance(bounds, list | tuple) and len(bounds) == 2 and all(words.number(each) is not None for each in bounds):
+        interval: tuple[float, float] | None = (float(bounds[0]), float(bounds[1]))
+    else:
+        interval = wilson(accuracy, int(n)) if n else None
+    return Measure(name, accuracy, None if n is None else int(n), interval, found)
+
+
+def read_record(folder: Path) -> Record:
+    """Read one finished run.
+
+    Raises:
+        UserError: no run there, a run that is not finished, or a file that cannot be read.
+    """
+    folder = Path(folder)
+    if folder.name == "run.json":
+        folder = folder.parent
+    run = read_run(folder)
+    if run.get("status") != "finished":
+        raise UserError(
+            f"{folder}: this run is not finished (status: {run.get('status', 'unknown')})",
+            f"finish it first: cliptune train {folder / 'recipe.toml'} --out {folder} --resume",
+        )
+    events, unreadable = read_events(folder / "metrics.jsonl")
+    adapter = folder / "adapter" / "adapter.safetensors"
+    return Record(
+        folder=folder,
+        run=run,
+        events=events,
+        unreadable_lines=unreadable,
+        predictions=read_predictions(folder / "predictions.csv"),
+        zero_shot_predictions=read_predictions(folder / "zero_shot_predictions.csv"),
+        adapter_bytes=adapter.stat().st_size if adapter.is_file() else None,
+    )
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    if not path.is_file():
+        inside = sorted(folder.glob("*/run.json")) if folder.is_dir() else []
+        fix = f"give the runs inside it: cliptune report {folder}/*" if inside else "give a folder that `train` wrote"
+        raise UserError(f"{folder}: no run.json there, so it is not a run folder", fix)
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: broken JSON ({error})",
+            f"mend that line, or run it again: cliptune train {folder / 'recipe.toml'} --out {folder} --fresh",
+        ) from error
+    if not isinstance(run, dict):
+        raise UserError(f"{path}: holds {type(run).__name__}, not a JSON object", "give a folder that `train` wrote")
+    return run
+
+
+def read_events(path: Path) -> tuple[tuple[dict[str, Any], ...], int]:
+    """Events and the number of unreadable lines: an interrupted run may leave half a line behind, so it is counted."""
+    if not path.is_file():
+        return (), 0
+    events, unreadable = [], 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            event = None
+        if isinstance(event, dict):
+            events.append(event)
+        else:
+            unreadable += 1
+    return tuple(events), unreadable
+
+
+def read_predictions(path: Path) -> Predictions | None:
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        needed = ("path", "label", "prediction", "score")
+        missing = [name for name in needed if name not in (reader.fieldnames or ())]
+        if missing:
+            raise UserError(
+                f"{path}: no column {', '.join(missing)}",
+                "its first line should be: path,label,prediction,score,top5",
+            )
+        return _parse(path, list(reader))
+
+
+def _parse(path: Path, rows: Iterable[Mapping[str, Any]]) -> Predictions:
+    scores = []
+    rows = list(rows)
+    for line, row in enumerate(rows, start=2):
+        try:
+            scores.append(float(row["score"]))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} line {line}: score {row['score']!r} is not a number",
+                f"write it again: cliptune evaluate {path.parent}",
+            ) from error
+    return Predictions(
+        paths=tuple(str(row["path"]) for row in rows),
+        labels=tuple(str(row["label"]) for row in rows),
+        guesses=tuple(str(row["prediction"]) for row in rows),
+        scores=np.array(scores, dtype=float),
+    )

@@ -1,0 +1,331 @@
+"""One Record → rows: plain dicts, fractions 0–1, None for what was not measured. And rows → CSV, Markdown."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cliptune.report import words
+from cliptune.report.read import Measure, Predictions, Record
+from cliptune.report.statistics import calibration, expected_calibration_error, mcnemar, wilson
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one key of a row is headed and written."""
+
+    key: str
+    title: str
+    show: Callable[[Any], str] = words.plain
+
+
+def headline(record: Record) -> Row:
+    """What the run reached, what zero-shot reaches on the same images, and the difference."""
+    after, before = record.after(), record.before()
+    gain = after.accuracy - before.accuracy if after and before else None
+    wrong = 1 - before.accuracy if before else 0.0
+    return {
+        "run": record.name,
+        "test": record.main,
+        "n": after.n if after else None,
+        "accuracy": after.accuracy if after else None,
+        "interval": after.interval if after else None,
+        "zero_shot": before.accuracy if before else None,
+        "zero_shot_interval": before.interval if before else None,
+        "gain": gain,
+        "errors_removed": gain / wrong if gain is not None and wrong > 0 else None,
+    }
+
+
+def every_test(record: Record) -> list[Row]:
+    """A row per named test: base and novel, or the four ImageNets, not only the headline's."""
+    rows = []
+    for name in record.tests():
+        after, before = record.after(name), record.before(name)
+        assert after is not None
+        rows.append(
+            {
+                "test": name,
+                "n": after.n,
+                "accuracy": after.accuracy,
+                "interval": after.interval,
+                "zero_shot": before.accuracy if before else None,
+                "gain": after.accuracy - before.accuracy if before else None,
+            }
+        )
+    return rows
+
+
+def why_unpaired(record: Record) -> str:
+    """Empty where the two prediction files can be compared image by image; otherwise the reason."""
+    after, before = record.predictions, record.zero_shot_predictions
+    if after is None or before is None:
+        return f"{'predictions.csv' if after is None else 'zero_shot_predictions.csv'} is missing"
+    if not len(after):
+        return "predictions.csv holds no image"
+    if not after.same_images(before):
+        return "predictions.csv and zero_shot_predictions.csv are not about the same images in the same order"
+    return ""
+
+
+def paired_test(record: Record) -> Row | None:
+    """The same images before and after, and McNemar's exact test; None where there is no pair (`why_unpaired`)."""
+    after, before = record.predictions, record.zero_shot_predictions
+    if why_unpaired(record) or after is None or before is None:
+        return None
+    return {"n": len(after), **disagreement(before.correct, after.correct)}
+
+
+def disagreement(before: np.ndarray, after: np.ndarray) -> Row:
+    """Counts of the four cases and the exact p value of fixed against broken."""
+    fixed, broken = int((after & ~before).sum()), int((before & ~after).sum())
+    return {
+        "both_right": int((after & before).sum()),
+        "fixed": fixed,
+        "broken": broken,
+        "both_wrong": int((~after & ~before).sum()),
+        "p": mcnemar(fixed, broken),
+    }
+
+
+def beside_headline(record: Record) -> list[Row]:
+    """The other measures of the main test, after and zero-shot."""
+    after, before = record.after(), record.before()
+    names = {
+        "accuracy": "accuracy",
+        "macro_accuracy": "mean over classes",
+        "nll": "negative log-likelihood",
+        "ece": "expected calibration error",
+    }
+
+    def value(of: Measure | None, key: str) -> float | None:
+        return words.number(of.extra.get(key)) if of else None
+
+    return [
+        {"key": key, "measure": title, "after": value(after, key), "zero_shot": value(before, key)}
+        for key, title in names.items()
+        if value(after, key) is not None or value(before, key) is not None
+    ]
+
+
+def cost(record: Record) -> Row:
+    """Size, time and memory."""
+    seconds = record.section("seconds")
+    return {
+        "trainable_parameters": words.number(record.run.get("trainable_parameters")),
+        "trainable_percent": words.number(record.run.get("trainable_percent")),
+        "adapter_bytes": record.adapter_bytes,
+        "train_seconds": words.number(seconds.get("train")),
+        "evaluate_seconds": words.number(seconds.get("evaluate")),
+        "images_per_second": words.number(record.run.get("images_per_second")),
+        "peak_memory_bytes": words.number(record.run.get("peak_memory_bytes")),
+        "merge_gap": words.number(record.run.get("merge_gap")),
+    }
+
+
+def per_class(record: Record) -> list[Row]:
+    """Accuracy of every class before and after, from run.json, or counted from the predictions where it has none."""
+    after = _classes_of(record.after(), record.predictions)
+    before = _classes_of(record.before(), record.zero_shot_predictions)
+    rows = []
+    for name in dict.fromkeys([*record.classes, *after, *before]):
+        (accuracy, n), (zero_shot, n_before) = after.get(name, (None, None)), before.get(name, (None, None))
+        if accuracy is None and zero_shot is None:
+            continue
+        change = accuracy - zero_shot if accuracy is not None and zero_shot is not None else None
+        images = n if n is not None else n_before
+        rows.append({"class": name, "n": images, "accuracy": accuracy, "zero_shot": zero_shot, "change": change})
+    return rows
+
+
+def _classes_of(found: Measure | None, rows: Predictions | None) -> dict[str, tuple[float | None, int | None]]:
+    listed = found.extra.get("per_class") if found else None
+    if isinstance(listed, Mapping) and listed:
+        return {
+            str(name): (words.number(each.get("accuracy")), int(words.number(each.get("n")) or 0))
+            for name, each in listed.items()
+            if isinstance(each, Mapping)
+        }
+    if rows is None:
+        return {}
+    total, right = Counter(rows.labels), Counter(label for label, good in zip(rows.labels, rows.correct) if good)
+    return {name: (right[name] / n, n) for name, n in total.items()}
+
+
+def confusion(record: Record) -> list[Row]:
+    """Images per (true class, answer), after and zero-shot; pairs that never happened are left out."""
+    pairs: list[Counter] = []
+    for rows in (record.predictions, record.zero_shot_predictions):
+        pairs.append(Counter(zip(rows.labels, rows.guesses)) if rows else Counter())
+    after, before = pairs
+    measured = record.zero_shot_predictions is not None
+    return [
+        {"label": label, "answer": answer, "n": after[pair], "zero_shot": before[pair] if measured else None}
+        for pair in sorted(set(after) | set(before))
+        for label, answer in [pair]
+    ]
+
+
+def reliability(record: Record) -> list[Row]:
+    """A row per non-empty bin of confidence, `when` being 'zero-shot' or 'after'."""
+    rows = []
+    for when, found in (("zero-shot", record.zero_shot_predictions), ("after", record.predictions)):
+        if found is None or not len(found):
+            continue
+        usable = np.isfinite(found.scores)
+        bins = calibration(found.scores[usable], found.correct[usable])
+        ece = expected_calibration_error(bins)
+        for each in bins:
+            interval = wilson(each.accuracy, each.n)
+            rows.append({"when": when, **vars(each), "interval": interval, "ece": ece})
+    return rows
+
+
+def retention(record: Record) -> list[Row]:
+    """Accuracy on things the model was not adapted for, before and after."""
+    rows = []
+    for name, found in record.section("retention").items():
+        if not isinstance(found, Mapping):
+            continue
+        n = int(words.number(found.get("n")) or 0)
+        row: Row = {"name": name, "n": n or None}
+        for when in ("before", "after"):
+            accuracy = words.number(found.get(when))
+            bounds = found.get(f"interval_{when}") or (wilson(accuracy, n) if accuracy is not None and n else None)
+            row |= {when: accuracy, f"interval_{when}": bounds}
+        both = row["before"] is not None and row["after"] is not None
+        row["change"] = row["after"] - row["before"] if both else None
+        rows.append(row)
+    return rows
+
+
+def steps(record: Record) -> list[Row]:
+    """Training steps, counted on through the phases; a step repeated after a resume counts as its last telling."""
+    told: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for event in record.events:
+        number = words.number(event.get("step"))
+        if event.get("event") == "step" and number is not None:
+            told[(str(event.get("phase", "train")), int(number))] = event
+    rows: list[Row] = []
+    phases = list(dict.fromkeys(phase for phase, _ in told))
+    base = 0
+    for phase in phases:
+        numbers = sorted(number for found, number in told if found == phase)
+        offset = base if numbers[0] <= base else 0
+        for number in numbers:
+            event = told[(phase, number)]
+            parts = event.get("parts")
+            rows.append(
+                {
+                    "step": offset + number,
+                    "phase": phase,
+                    "loss": words.number(event.get("loss")),
+                    "parts": {k: words.number(v) for k, v in parts.items()} if isinstance(parts, Mapping) else {},
+                }
+            )
+        base = rows[-1]["step"]
+    return rows
+
+
+def validations(record: Record) -> list[Row]:
+    """Validation accuracy by step, where the run validated."""
+    told = {
+        int(step): words.number(event.get("accuracy"))
+        for event in record.events
+        if event.get("event") == "validated" and (step := words.number(event.get("step"))) is not None
+    }
+    return [{"step": step, "accuracy": accuracy} for step, accuracy in sorted(told.items()) if accuracy is not None]
+
+
+def selection(record: Record) -> list[Row]:
+    """AST's scores, a row per tensor: where it stands, its score, whether it was picked or is inert."""
+    chosen = record.section("selection")
+    scores = chosen.get("scores")
+    picked, inert = set(chosen.get("picked") or ()), set(chosen.get("inert") or ())
+    names = dict.fromkeys([*(scores if isinstance(scores, Mapping) else ()), *sorted(picked), *sorted(inert)])
+    rows = []
+    for name in names:
+        tower, _, rest = str(name).partition(".")
+        block, _, part = rest.partition(".")
+        rows.append(
+            {
+                "name": name,
+                "tower": tower,
+                "block": int(block) if block.isdigit() else None,
+                "part": part or block,
+                "score": words.number(scores.get(name)) if isinstance(scores, Mapping) else None,
+                "picked": name in picked,
+                "inert": name in inert,
+            }
+        )
+    return rows
+
+
+def run_row(record: Record) -> Row:
+    """Everything a spreadsheet wants of one run, on one line, for the CSV."""
+    row = headline(record)
+    low, high = row.pop("interval") or (None, None)
+    zero_low, zero_high = row.pop("zero_shot_interval") or (None, None)
+    pair = paired_test(record) or {}
+    environment = record.section("environment")
+    return {
+        **{key: row[key] for key in ("run", "test")},
+        "method": record.method,
+        "data": record.data,
+        "model": record.model,
+        "protocol": record.run.get("protocol"),
+        "shots": record.run.get("shots"),
+        "seed": record.run.get("seed"),
+        **{key: row[key] for key in ("n", "accuracy")},
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "zero_shot": row["zero_shot"],
+        "zero_shot_low": zero_low,
+        "zero_shot_high": zero_high,
+        "gain": row["gain"],
+        "errors_removed": row["errors_removed"],
+        **{key: pair.get(key) for key in ("fixed", "broken", "p")},
+        **{f"{each['key']}": each["after"] for each in beside_headline(record) if each["key"] != "accuracy"},
+        **cost(record),
+        **{
+            f"retention_{each['name']}_{when}": each[when] for each in retention(record) for when in ("before", "after")
+        },
+        "episode_sha256": record.section("data").get("episode_sha256"),
+        "model_sha256": record.section("model").get("sha256"),
+        "commit": environment.get("commit"),
+        "device": environment.get("device"),
+    }
+
+
+def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """One line a row; the columns are all keys in the order met; fractions as they are, empty for None."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def to_markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column] = ()) -> str:
+    """A table as GitHub reads it; `columns` say what is shown and how, all keys as they are where none are given."""
+    columns = columns or [Column(key, key) for key in dict.fromkeys(key for row in rows for key in row)]
+    lines = ["| " + " | ".join(_cell(column.title) for column in columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(_cell(each.show(row.get(each.key))) for each in columns) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return markdown_text(text).replace("|", "\\|")
+
+
+def markdown_text(text: str) -> str:
+    """Text on one line in which nothing is read as HTML."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

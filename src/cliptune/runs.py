@@ -1,0 +1,165 @@
+"""The run folder: the only source of truth about a run. Written by `pipeline`, read by everything else.
+
+    recipe.toml  run.json  metrics.jsonl  episode.json  predictions.csv  zero_shot_predictions.csv
+    adapter/{adapter.safetensors, adapter.json, README.md}  thumbnails/  checkpoint/ (until finished)
+"""
+
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from cliptune import settings
+from cliptune.datasets.base import prompts
+from cliptune.errors import UserError
+from cliptune.files import write_tensors, write_text
+from cliptune.methods.base import Adapter
+from cliptune.models.backbone import Backbone, Identity, load
+from cliptune.recipe import Recipe, find_method
+
+
+class Run:
+    """A finished run: predict with it, merge it, read its numbers.
+
+    Raises:
+        UserError: on opening a folder that is no run, or one that has not finished.
+    """
+
+    def __init__(self, folder: str | Path, backbone: Backbone | None = None):
+        self.folder = Path(folder).expanduser()
+        self.record = read_record(self.folder)
+        if self.record["status"] != "finished":
+            raise UserError(
+                f"{self.folder}: the run is '{self.record['status']}'",
+                f"go on with `cliptune train {self.folder}/recipe.toml --out {self.folder} --resume`",
+            )
+        self._backbone = backbone
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        return cls(folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, test accuracy {self.metrics['test']['accuracy']:.3f})"
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.record["metrics"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.record["data"]["classes"])
+
+    @functools.cached_property
+    def backbone(self) -> Backbone:
+        if self._backbone is not None:
+            return self._backbone
+        source = self.record["model"]["source"]
+        name = self.record["model"]["name"]
+        return load(source if source and Path(source).is_dir() and name != "mini" else name)
+
+    @functools.cached_property
+    def adapter(self) -> Adapter:
+        return open_adapter(self.folder / "adapter", self.backbone)
+
+    def predict(
+        self, paths: Iterable[str | Path], top: int = 5, classes: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Classify image files.
+
+        Args:
+            paths: image files. top: how many classes to name per image. classes: other class names than the run's.
+
+        Returns:
+            One dict an image: path, prediction, score, top [(name, probability), …].
+
+        Raises:
+            UserError: a file is missing or no image; new classes for a method whose head knows only its own.
+        """
+        from cliptune.predict import classify_files
+
+        return classify_files(self, [Path(path) for path in paths], top, classes)
+
+    def merge(self, out: str | Path) -> float:
+        """Write an ordinary transformers CLIP folder; returns the largest |logit difference| / max|logit| seen."""
+        from cliptune.export import merge_run
+
+        return merge_run(self, Path(out))
+
+    def prompts(self, classes: Sequence[str] | None = None) -> list[str]:
+        return prompts(tuple(classes or self.classes), self.record["data"]["template"])
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """run.json of a run folder.
+
+    Raises:
+        UserError: not a run folder, or broken.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        what = "there is no such folder" if not folder.exists() else "no run.json there"
+        raise UserError(f"{folder} is not a run: {what}", "give a folder that `cliptune train` wrote, like runs/dora-…")
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path} is broken: {problem}", "train again with --fresh") from None
+    if not isinstance(record, dict) or "status" not in record:
+        raise UserError(f"{path} is not a run's record", "train again with --fresh")
+    return record
+
+
+def run_name(recipe: Recipe) -> str:
+    """'dora-digits-16shot-s1': unique enough to find, short enough to type."""
+    data = recipe.data.name.rstrip("/").split("/")
+    short = "-".join(data) if not Path(recipe.data.name).expanduser().exists() else data[-1].removesuffix(".csv")
+    method = recipe.method.name.replace("_", "-")
+    return f"{method}-{short}-{recipe.protocol.shots}shot-s{recipe.protocol.seed}".replace(" ", "_").lower()
+
+
+def save_adapter(folder: Path, adapter: Adapter, card: str) -> None:
+    """adapter.safetensors, adapter.json (settings, sites, backbone identity, facts), README.md."""
+    write_tensors(folder / "adapter.safetensors", adapter.tensors(), {"format": "pt", "cliptune": "adapter"})
+    about = {
+        "format": 1,
+        "method": adapter.method.name,
+        "settings": settings.plain(adapter.method),
+        "sites": adapter.adapted_sites(),
+        "backbone": {"name": adapter.backbone.name, **asdict(adapter.backbone.identity)},
+        "facts": adapter.facts(),
+    }
+    write_text(folder / "adapter.json", json.dumps(about, indent=1) + "\n")
+    write_text(folder / "README.md", card)
+
+
+def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
+    """The adapter saved in `folder`, attached to `backbone`, ready to predict.
+
+    Raises:
+        UserError: no adapter there, another backbone, tensors that do not fit.
+    """
+    path = folder / "adapter.json"
+    if not path.is_file() or not (folder / "adapter.safetensors").is_file():
+        raise UserError(f"{folder} holds no adapter", "give the adapter/ folder of a finished run")
+    about = json.loads(path.read_text("utf-8"))
+    made_for: Mapping[str, Any] = about["backbone"]
+    wanted = Identity(**{key: value for key, value in made_for.items() if key != "name"})
+    if differences := backbone.identity.differences(wanted):
+        raise UserError(
+            f"the adapter was made for backbone '{made_for['name']}', this one is '{backbone.name}': "
+            f"other {'; '.join(differences)}",
+            f"load '{made_for['name']}' (weights sha256 {wanted.sha256[:12]}…)",
+        )
+    method = settings.build(find_method(about["method"]), _as_read(about["settings"]), "method")
+    tensors = load_file(folder / "adapter.safetensors")
+    with torch.random.fork_rng(devices=[]):
+        return method.reopen(backbone, tensors, about["facts"])
+
+
+def _as_read(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

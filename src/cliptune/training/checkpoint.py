@@ -1,0 +1,91 @@
+"""The state for --resume: adapter, optimiser, and how far training got.
+
+Nothing random has to be kept: every draw of step n (order, augmentation, dropout) is a function of the seed and n.
+Two files in `checkpoint/`: state.safetensors and state.json, the second written last; no pickle.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cliptune.errors import UserError
+from cliptune.files import write_tensors, write_text
+from cliptune.methods.base import Adapter
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training got: the next step (0-based) of the phase with this index."""
+
+    phase: int
+    step: int
+    seconds: float
+    """spent training so far"""
+
+
+class Checkpoint:
+    """One run's state on disk."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def exists(self) -> bool:
+        return (self.folder / "state.json").is_file()
+
+    def seconds(self) -> float:
+        """Seconds spent training before the saved state; 0 without one."""
+        return json.loads((self.folder / "state.json").read_text("utf-8"))["seconds"] if self.exists() else 0.0
+
+    def save(self, progress: Progress, adapter: Adapter, optimizer: torch.optim.Optimizer | None) -> None:
+        """Write the state; what was there before stays valid until the new one is whole."""
+        tensors = {f"adapter/{name}": tensor for name, tensor in adapter.state().items()}
+        if optimizer is not None:
+            for name, parameter in adapter.trainable().items():
+                for key, value in optimizer.state[parameter].items():
+                    tensors[f"optimizer/{name}/{key}"] = value
+        name = f"state-{progress.phase}-{progress.step}.safetensors"
+        write_tensors(self.folder / name, tensors)
+        facts = {"tensors": name, "facts": adapter.facts(), **progress.__dict__}
+        write_text(self.folder / "state.json", json.dumps(facts))
+        for old in self.folder.glob("state-*.safetensors"):
+            if old.name != name:
+                old.unlink()
+
+    def load(self, adapter: Adapter) -> tuple[Progress, dict[str, Tensor]]:
+        """Put the adapter back; return how far it was and the optimiser's tensors for `restore_optimizer`.
+
+        Raises:
+            UserError: the files do not fit the adapter.
+        """
+        facts = json.loads((self.folder / "state.json").read_text("utf-8"))
+        path = self.folder / facts["tensors"]
+        if not path.is_file():
+            raise UserError(f"{path} is missing", "start over with --fresh")
+        tensors = load_file(path)
+        adapter.restore(_below(tensors, "adapter/"), facts["facts"])
+        return Progress(facts["phase"], facts["step"], facts["seconds"]), _below(tensors, "optimizer/")
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, trainable: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put AdamW's moments back, parameter by parameter."""
+    for name, parameter in trainable.items():
+        state: dict[str, Any] = {}
+        for key, value in _below(tensors, f"{name}/").items():
+            state[key] = value if key == "step" and value.ndim == 0 else value.to(parameter.device)
+        optimizer.state[parameter] = state
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

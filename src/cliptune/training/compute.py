@@ -1,0 +1,65 @@
+"""Where and in which precision training runs: accelerate picks the device and does the casting."""
+
+import resource
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from cliptune.errors import UserError
+
+MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and a precision. Weights and the adapter's numbers stay float32; the towers run under autocast."""
+
+    accelerator: Accelerator
+    dtype: str
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def autocast(self) -> Any:
+        return self.accelerator.autocast()
+
+    def peak_memory_bytes(self) -> int:
+        """Largest memory so far: allocated on the GPU, else resident in this process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return resident_bytes()
+
+
+def resident_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def compute(device: str = "auto", dtype: str = "auto") -> Compute:
+    """The device ('auto', 'cpu', 'cuda', 'mps') and precision a run uses.
+
+    'auto' precision is bfloat16 where a CUDA device has it, else float32.
+
+    Raises:
+        UserError: the device is not there, or cannot do the precision.
+    """
+    known = ("auto", "cpu", "cuda", "mps")
+    if device not in known:
+        raise UserError(f"--device {device}", f"one of: {', '.join(known)}")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device != "auto" and not there[device]:
+        raise UserError(f"--device {device}: no such device here", "use --device cpu, or see `cliptune doctor`")
+    chosen = next(name for name in ("cuda", "mps", "cpu") if there[name]) if device == "auto" else device
+    if dtype == "auto":
+        dtype = "bfloat16" if chosen == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    if dtype == "float16" and chosen == "cpu":
+        raise UserError("--dtype float16 needs a GPU", "use --dtype bfloat16 or float32 on the CPU")
+    # accelerate keeps one precision per process in a shared state; a new run may want another.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Compute(Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype]), dtype)

@@ -1,0 +1,57 @@
+"""What happens during training, as values: the loop yields them, consoles, logs and trackers listen."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Started:
+    """A phase begins (or goes on, after --resume, at `step` > 0)."""
+
+    phase: str
+    steps: int
+    step: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step."""
+
+    phase: str
+    step: int
+    """1-based"""
+    steps: int
+    loss: float
+    parts: Mapping[str, float]
+    lr: float
+    images: int
+    images_per_second: float
+    seconds: float
+    """since the phase began or went on"""
+
+
+@dataclass(frozen=True)
+class PhaseEnded:
+    """A phase is over."""
+
+    phase: str
+    seconds: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The state for --resume was written."""
+
+    phase: str
+    step: int
+
+
+Event = Started | Step | PhaseEnded | Saved
+
+
+def as_dict(event: Event) -> dict[str, Any]:
+    """{'event': 'step', …} for the log."""
+    return {"event": type(event).__name__.lower(), **asdict(event)}
