@@ -27,7 +27,9 @@ def versions() -> dict[str, str]:
 def describe(machine: Compute) -> dict[str, Any]:
     """Versions, commit of the cliptune checkout (if it is one) and whether it was changed, machine, threads."""
     commit = _git("rev-parse", "HEAD")
-    device = torch.cuda.get_device_name() if machine.device.type == "cuda" else platform.processor() or platform.machine()
+    device = (
+        torch.cuda.get_device_name() if machine.device.type == "cuda" else platform.processor() or platform.machine()
+    )
     return {
         "python": platform.python_version(),
         **versions(),

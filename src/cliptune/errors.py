@@ -1,7 +1,7 @@
 """What a person can mend, in two lines: what is wrong and where; what to type instead.
 
-    Exception
-    └── UserError        printed without a traceback, exit code 2
+Exception
+└── UserError        printed without a traceback, exit code 2
 """
 
 

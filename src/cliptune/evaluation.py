@@ -4,6 +4,7 @@ The untouched backbone is measured first (`Evaluation.before`), which also decod
 written; the trained adapter afterwards. Nothing measured here reaches the trainer.
 """
 
+import functools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,4 +132,4 @@ def write_thumbnails(pixels: Pixels, rows: dict[str, list[int]], folder: Path) -
     for row in sorted({row for group in rows.values() for row in group}):
         image: Image.Image = pixels.imageset.read(pixels.items[row])
         image.thumbnail((THUMBNAIL, THUMBNAIL))
-        write_whole(folder / f"{row}.png", lambda half, image=image: image.save(half, "PNG"))
+        write_whole(folder / f"{row}.png", functools.partial(image.save, format="PNG"))

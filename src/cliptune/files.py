@@ -50,7 +50,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 def cannot_write(path: Path, problem: OSError) -> UserError:
     """The two lines for a write that failed."""
     if problem.errno in FULL or "too large" in str(problem).lower():
-        return UserError(f"cannot write {path}: no room ({problem.strerror or problem})", "free some space, or give --out another disk")
+        return UserError(
+            f"cannot write {path}: no room ({problem.strerror or problem})",
+            "free some space, or give --out another disk",
+        )
     if problem.errno in (errno.ENOTDIR, errno.EEXIST):
         return UserError(f"cannot write {path}: part of that path is a file", "give --out a folder")
     return UserError(f"cannot write {path}: {problem.strerror or problem}", "give --out a folder you may write to")
@@ -65,7 +68,9 @@ def writable_folder(path: Path) -> None:
     for place in (path, *path.parents):
         if place.is_dir():
             if not os.access(place, os.W_OK):
-                raise UserError(f"cannot write below {place}: permission denied", "give --out a folder you may write to")
+                raise UserError(
+                    f"cannot write below {place}: permission denied", "give --out a folder you may write to"
+                )
             return
         if place.exists():
             raise UserError(f"cannot make {path}: {place} is a file", "give --out a folder")

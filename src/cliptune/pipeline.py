@@ -3,6 +3,7 @@
 One direction; nothing reaches back. `prepare` refuses everything a person can mend before anything is written.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -16,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cliptune import environment, files, recipe as recipes
+from cliptune import environment, files
+from cliptune import recipe as recipes
 from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet, prompts
 from cliptune.datasets.episodes import Episode
@@ -24,7 +26,8 @@ from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.evaluation import Evaluation, evaluate
 from cliptune.methods.base import Adapter
-from cliptune.models.backbone import Backbone, load
+from cliptune.models import zoo
+from cliptune.models.backbone import Backbone, load, random_backbone
 from cliptune.protocols.few_shot import few_shot
 from cliptune.recipe import Recipe
 from cliptune.report.card import model_card
@@ -35,6 +38,7 @@ from cliptune.training.compute import Compute, compute
 from cliptune.training.events import Event, PhaseEnded, Step, as_dict
 from cliptune.training.loop import Lesson, fit, stream_seed
 from cliptune.training.losses import self_consistency
+from cliptune.training.memory import chunk_for
 
 Listener = Callable[[Event], None]
 
@@ -75,8 +79,16 @@ def prepare(
     device: str = "auto",
     backbone: Backbone | None = None,
     imageset: ImageSet | None = None,
+    memory: str | None = None,
+    outline: bool = False,
 ) -> Plan:
     """Understand and check a run. Cheap mistakes are found before weights are loaded; nothing is written.
+
+    Args:
+        tables, options, preset: see `recipe.assemble`. device: see `training.compute`.
+        backbone, imageset: instead of what the recipe names.
+        memory: what a step may take, like '2GB'; sets `train.chunk`.
+        outline: a zoo backbone whose weights are out of reach is stood in for by random ones.
 
     Raises:
         UserError: anything a person can mend.
@@ -89,14 +101,42 @@ def prepare(
     episode = few_shot(
         imageset, chosen.shots, chosen.seed, chosen.sampler, chosen.repeat, template=data.template or None
     )
-    backbone = (backbone or load(draft.model.name)).to(machine.device)
+    backbone = (backbone or _load(draft.model.name, outline)).to(machine.device)
+    words = prompts(episode.classes, episode.template)
+    tokens = backbone.tokens(words) if backbone.tokenizer else placeholder_tokens(backbone, len(words))
+    if memory is not None:
+        chunk = chunk_for(memory, backbone.model, tokens, draft.train.batch)
+        options = {"train.chunk": chunk, **options}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
-    tokens = backbone.tokens(prompts(episode.classes, episode.template))
     return Plan(final, backbone, episode, tokens, machine)
 
 
+def _load(name: str, outline: bool) -> Backbone:
+    try:
+        return load(name)
+    except UserError:
+        if outline and name in zoo.ZOO:
+            return random_backbone(name)
+        raise
+
+
+def placeholder_tokens(backbone: Backbone, classes: int) -> Tensor:
+    """Made-up prompts of ten tokens [c 10] for a backbone without tokenizer: sizes and times, no meaning."""
+    generator = torch.Generator().manual_seed(0)
+    middle = torch.randint(1000, 40000, (classes, 8), generator=generator)
+    start, end = backbone.end_token - 1, backbone.end_token
+    return torch.cat([torch.full((classes, 1), start), middle, torch.full((classes, 1), end)], dim=1).to(
+        backbone.device
+    )
+
+
 def execute(
-    plan: Plan, out: Path | None = None, *, resume: bool = False, fresh: bool = False, listeners: Iterable[Listener] = ()
+    plan: Plan,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    listeners: Iterable[Listener] = (),
 ) -> Run:
     """Train, evaluate and record a prepared run. An equal finished run is returned as it is.
 
@@ -127,15 +167,12 @@ def execute(
 
 def make_lesson(plan: Plan) -> Lesson:
     """What the trainer is given: training and validation images, prompts, extra losses; never a test split."""
-    consistency = None
-    if plan.recipe.method.phases():
-        ensemble = [
-            plan.backbone.tokens(prompts(plan.episode.classes, template)) for template in plan.episode.imageset.templates
-        ]
-        consistency = self_consistency(plan.recipe.loss, plan.backbone, plan.tokens, ensemble)
-    return Lesson(
-        plan.recipe, plan.pixels(plan.episode.train), plan.pixels(plan.episode.val), plan.tokens, consistency
-    )
+    ensemble = [plan.tokens]
+    if plan.recipe.loss.teacher_templates == "ensemble":
+        templates = plan.episode.imageset.templates
+        ensemble = [plan.backbone.tokens(prompts(plan.episode.classes, template)) for template in templates]
+    consistency = self_consistency(plan.recipe.loss, plan.backbone, ensemble)
+    return Lesson(plan.recipe, plan.pixels(plan.episode.train), plan.pixels(plan.episode.val), plan.tokens, consistency)
 
 
 def decode(lesson: Lesson) -> None:
@@ -154,10 +191,11 @@ def _run(
     plan.episode.save(folder / "episode.json")
     record = describe(plan, adapter, folder) | {"status": "running", "started": started}
     write_record(folder, record)
-    earlier = checkpoint.seconds()
+    progress = checkpoint.progress()
+    earlier = progress.seconds if progress else 0.0
     began = time.perf_counter()
     meter = Meter()
-    with Log(folder / "metrics.jsonl", keep=checkpoint.exists()) as log:
+    with Log(folder / "metrics.jsonl", adapter, checkpoint) as log:
         for event in fit(adapter, lesson, plan.machine, checkpoint):
             log.write(event)
             meter.hear(event)
@@ -251,11 +289,19 @@ def _already_done(folder: Path, recipe: Recipe, *, resume: bool, fresh: bool) ->
 
 
 class Log:
-    """metrics.jsonl: one JSON object an event, appended as it happens."""
+    """metrics.jsonl: one JSON object an event, appended as it happens; what a resumed run repeats is dropped first."""
 
-    def __init__(self, path: Path, keep: bool):
-        self.path = path
-        self.file = path.open("a" if keep else "w", encoding="utf-8")
+    def __init__(self, path: Path, adapter: Adapter, checkpoint: Checkpoint):
+        names = [phase.name for phase in adapter.method.phases()]
+        kept = []
+        if path.is_file() and (progress := checkpoint.progress()):
+            for line in path.read_text("utf-8").splitlines():
+                event = json.loads(line)
+                place = (names.index(event["phase"]), event.get("step", 0))
+                if place <= (progress.phase, progress.step):
+                    kept.append(line + "\n")
+        files.write_text(path, "".join(kept))
+        self.file = path.open("a", encoding="utf-8")
 
     def write(self, event: Event) -> None:
         self.file.write(json.dumps(as_dict(event), ensure_ascii=False) + "\n")
@@ -265,10 +311,8 @@ class Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self.file.close()
-        except OSError:
-            pass
 
 
 class Meter:

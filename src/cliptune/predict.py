@@ -59,7 +59,9 @@ def image_files(paths: Iterable[str]) -> list[Path]:
         if path.is_dir():
             below = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not below:
-                raise UserError(f"{path}: no images below that folder", f"looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+                raise UserError(
+                    f"{path}: no images below that folder", f"looked for {', '.join(sorted(IMAGE_SUFFIXES))}"
+                )
             files += below
         else:
             files.append(path)

@@ -65,6 +65,8 @@ class TrainSettings:
     """never fewer steps than this when they come from steps_per_shot"""
     batch: int = 32
     """images per step; the last batch of an epoch may be smaller"""
+    chunk: int = 0
+    """images that go through the towers together inside a step; 0 is the whole batch. Less memory, same gradient"""
     lr: float = 2e-4
     """learning rate at the first step"""
     min_lr: float = 1e-6
@@ -157,6 +159,7 @@ def check_numbers(recipe: Recipe) -> None:
         "train.steps_per_shot": 1,
         "train.least_steps": 0,
         "train.batch": 1,
+        "train.chunk": 0,
         "train.lr": 0,
         "train.min_lr": 0,
         "train.warmup_steps": 0,
@@ -177,7 +180,9 @@ def check_numbers(recipe: Recipe) -> None:
         raise UserError(f"train.steps = {recipe.train.steps} makes no sense", "at least 1, or auto")
     low, high = recipe.train.crop
     if not 0 < low <= high <= 1:
-        raise UserError(f"train.crop = {[low, high]} makes no sense", "two fractions of the area, low first: [0.08, 1.0]")
+        raise UserError(
+            f"train.crop = {[low, high]} makes no sense", "two fractions of the area, low first: [0.08, 1.0]"
+        )
     if not all(0 <= beta < 1 for beta in recipe.train.betas):
         raise UserError(f"train.betas = {list(recipe.train.betas)} makes no sense", "each at least 0 and less than 1")
     if recipe.data.template and recipe.data.template.count("{}") != 1:
@@ -212,7 +217,9 @@ def load_tables(name: str) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path}: not TOML ({problem})", "see the shipped recipes: `cliptune show few-shot-dora`") from None
+        raise UserError(
+            f"{path}: not TOML ({problem})", "see the shipped recipes: `cliptune show few-shot-dora`"
+        ) from None
     if "name" not in tables.get("method", {}):
         raise UserError(f"{path}: no [method] name", f'add [method] with name = "dora"; known: {", ".join(METHODS)}')
     return tables
@@ -251,20 +258,22 @@ def assemble(
         section, _, name = key.rpartition(".")
         if (section or "method") not in merged:
             close = registry.nearest(section, SECTIONS)
-            raise UserError(f"{key}: no such setting", f"sections: {', '.join(['method', *SECTIONS])}" if not close
-                            else f"did you mean {close[0]}.{name}?")
+            raise UserError(
+                f"{key}: no such setting",
+                f"sections: {', '.join(['method', *SECTIONS])}" if not close else f"did you mean {close[0]}.{name}?",
+            )
         merged[section or "method"][name] = value
     method_class = find_method(str(merged["method"].pop("name")))
     chosen = _preset(preset, tables, parameters)
     for key, value in method_class.presets.get(chosen, {}).items():
         section, _, name = key.rpartition(".")
         merged[section or "method"].setdefault(name, value)
-    sections = {
+    sections: dict[str, Any] = {
         f.name: settings.build(f.default_factory, merged[f.name], f.name)  # type: ignore[arg-type]
         for f in dataclasses.fields(Recipe)
         if f.name in SECTIONS
     }
-    return Recipe(method=settings.build(method_class, merged["method"]), preset=chosen, **sections)  # type: ignore[arg-type]
+    return Recipe(method=settings.build(method_class, merged["method"]), preset=chosen, **sections)
 
 
 def _preset(preset: str, tables: Mapping[str, Mapping[str, Any]], parameters: int | None) -> str:

@@ -25,7 +25,9 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     if not imageset.test:
         raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
     if data and not run.adapter.method.mergeable and imageset.classes != run.classes:
-        raise UserError(f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data")
+        raise UserError(
+            f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data"
+        )
     template = template or (imageset.templates[0] if data else run.record["data"]["template"])
     machine = compute(device, run.record["environment"]["dtype"])
     run.backbone.to(machine.device)

@@ -5,7 +5,6 @@ Also the way back (TOML), `--set key=value`, and the help text under each field.
 
 import ast
 import dataclasses
-import functools
 import inspect
 import math
 import re
@@ -105,7 +104,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         if re.fullmatch(r"[A-Za-z_*][\w./()*-]*", value):
             return key, value
         raise UserError(
-            f"--set {text!r}: {value!r} is not a TOML value", "numbers and true/false bare, text and lists like '[\"*.q\"]'"
+            f"--set {text!r}: {value!r} is not a TOML value",
+            "numbers and true/false bare, text and lists like '[\"*.q\"]'",
         ) from None
 
 
@@ -138,7 +138,6 @@ def _toml(value: Any) -> str:
     return "[" + ", ".join(_toml(item) for item in value) + "]"
 
 
-@functools.cache
 def field_help(kind: type) -> dict[str, str]:
     """The string under each field of a dataclass, inherited fields included, on one line."""
     found: dict[str, str] = {}

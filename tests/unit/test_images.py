@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cliptune.datasets.images import IMAGE_SUFFIXES, decode, read_file
 from cliptune.errors import UserError
@@ -60,7 +60,9 @@ def test_grey_with_alpha():
     assert (out.getpixel((0, 0)), out.getpixel((1, 1))) == ((255,) * 3, (80,) * 3)
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("L", "JPEG"), ("1", "PNG"), ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("P", "BMP")])
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("L", "JPEG"), ("1", "PNG"), ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("P", "BMP")]
+)
 def test_other_modes_become_rgb(mode, kind):
     image = halves().convert(mode)
     out = decode(encoded(image, kind), "a")
@@ -100,8 +102,6 @@ def test_exif_six_turns_it_upright(kind):
 
 
 def test_every_orientation_undoes_its_own_turn():
-    from PIL import ImageOps
-
     for orientation in range(1, 9):
         data = oriented(orientation)
         wanted = ImageOps.exif_transpose(Image.open(BytesIO(data))).convert("RGB")
@@ -113,9 +113,10 @@ def test_invalid_orientation_is_ignored(orientation):
     assert decode(oriented(orientation), "a").tobytes() == decode(oriented(1), "a").tobytes()
 
 
-def test_broken_exif_is_ignored():
-    data = encoded(halves(), "JPEG", exif=b"Exif\0\0no tiff header here")
-    assert decode(data, "a").size == (40, 20)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0no tiff header here", b"Exif\0\0II*\0"])  # raise in Pillow for PNG, WEBP
+def test_broken_exif_is_ignored(kind, exif):
+    assert decode(encoded(halves(), kind, exif=exif), "a").size == (40, 20)
 
 
 def test_truncated_file_is_named(tmp_path):
@@ -137,12 +138,14 @@ def test_text_named_jpg_is_named(data, tmp_path):
         read_file(path)
 
 
-@pytest.mark.parametrize("limit", [100, 300])  # twice the limit raises in Pillow; up to that it only warns
-def test_decompression_bomb(limit, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    data = encoded(halves(), "PNG")  # 800 pixels
+def test_decompression_bomb(monkeypatch):
+    data = encoded(halves(), "PNG")  # 800 pixels; Pillow refuses twice its limit and warns from the limit on
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
     with pytest.raises(UserError, match=r"big\.png is too large"):
         decode(data, "big.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert decode(data, "large.png").size == (40, 20)
 
 
 def test_missing_file_and_folder_are_named(tmp_path):

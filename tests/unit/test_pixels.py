@@ -31,9 +31,9 @@ class Album:
         return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).resize((width, height))
 
 
-def album(n: int = 10, augment: Augment = Augment()) -> ImageSet:
+def album(n: int = 10, augment: Augment | None = None) -> ImageSet:
     items = tuple(Item(str(number), number % 3) for number in range(n))
-    return ImageSet(name="album", classes=("a", "b", "c"), read=Album(), train=items, augment=augment)
+    return ImageSet(name="album", classes=("a", "b", "c"), read=Album(), train=items, augment=augment or Augment())
 
 
 def pixels(cache_bytes: int = 1 << 20, **augment) -> Pixels:
@@ -214,7 +214,9 @@ def test_photo_is_crop_then_resize_by_hand():
         part = image.crop((left, top, left + width, top + height)).resize((32, 32), Image.Resampling.BICUBIC)
         if draws[row, 40] < 0.5:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        assert (batch[row].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8).tolist() == np.asarray(part).tolist()
+        assert (batch[row].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8).tolist() == np.asarray(
+            part
+        ).tolist()
 
 
 def test_affine_moves_but_never_mirrors():
@@ -234,3 +236,26 @@ def test_affine_at_zero_is_plain_and_shift_has_its_unit():
     per_pixel = 8 / 255  # the gradient: 64 columns of 4 steps, at half size
     columns = moved[:, 0, :, 12:20].mean((1, 2)) / per_pixel
     assert 3.6 < columns.abs().max() <= 4.02  # a quarter of half of 32 pixels
+
+
+def slopes(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean step of the red channel per column and per row, in the middle of each image."""
+    red = batch[:, 0, 12:20, 12:20]
+    return red.diff(dim=2).mean((1, 2)), red.diff(dim=1).mean((1, 2))
+
+
+def test_affine_scale_has_its_range():
+    served = gradient(Augment(kind="affine", rotate=0.0, scale=0.3, shift=0.0), 300)
+    across, _ = slopes(served.varied(range(300), seeded()))
+    ratio = across / slopes(served.plain([0]))[0]
+    assert 0.69 < ratio.min() < 0.75
+    assert 1.25 < ratio.max() < 1.31
+
+
+def test_affine_turns_both_ways_within_its_range():
+    served = gradient(Augment(kind="affine", rotate=0.3, scale=0.0, shift=0.0), 300)
+    across, down = slopes(served.varied(range(300), seeded()))
+    angle = torch.atan2(down, across)
+    assert -0.31 < angle.min() < -0.27
+    assert 0.27 < angle.max() < 0.31
+    torch.testing.assert_close(across.hypot(down), slopes(served.plain([0]))[0].expand(300), atol=1e-3, rtol=0)

@@ -22,6 +22,7 @@ def check(
     assignments: options.Set = None,
     device: options.Device = "auto",
     dtype: options.Dtype = None,
+    memory: options.Memory = None,
     json: options.Json = False,
 ) -> None:
     """What `train` would do: data, splits, sites, numbers, memory and time; runs one batch and writes nothing."""
@@ -30,7 +31,7 @@ def check(
     from cliptune.recipe import load_tables
 
     chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
-    plan = prepare(load_tables(recipe), chosen, preset, device, offline_outline=True)
+    plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, outline=True)
     describe_plan(plan)
     facts = understood(plan)
     names = facts["classes"]
@@ -40,8 +41,8 @@ def check(
         output.say(f"  prompt is longer than {plan.backbone.context} tokens and will be cut: {prompt!r}")
     output.say(f"  {len(facts['sites'])} sites, {facts['tensors']} tensors; inert: {len(facts['inert'])}")
     output.say(
-        f"  {facts['steps']} steps of {plan.recipe.train.batch}; one step took {facts['step_seconds']:.2f} s, "
-        f"so about {facts['estimated_seconds'] / 60:.1f} min; peak memory so far {facts['peak_memory_bytes'] / 1e9:.1f} GB"
+        f"  {facts['steps']} steps of {plan.recipe.train.batch}; a step took {facts['step_seconds']:.2f} s, "
+        f"so about {facts['estimated_seconds'] / 60:.1f} min; peak memory {facts['peak_memory_bytes'] / 1e9:.1f} GB"
     )
     if not plan.backbone.source:
         output.say("  no weights at hand: shapes, sites and times are right, the model knows nothing")

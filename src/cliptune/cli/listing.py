@@ -10,7 +10,9 @@ KINDS = ("methods", "models", "data", "recipes")
 
 
 def list_things(
-    what: Annotated[str | None, typer.Argument(help="methods, models, data or recipes; everything if left out.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="methods, models, data or recipes; everything if left out.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """What there is: methods, models, data sets, recipes."""
@@ -65,5 +67,7 @@ def _sets() -> list[list[dict[str, Any]]]:
         line = (module.__doc__ or "").strip().splitlines()[0]
         tasks = getattr(module, "tasks", ())
         rows.append([{"name": f"{name}/{task}", "about": line} for task in tasks] or [{"name": name, "about": line}])
-    rows.append([{"name": "FOLDER or FILE.csv", "about": "your own images: a folder per class, or columns image,label[,split]"}])
+    rows.append(
+        [{"name": "FOLDER or FILE.csv", "about": "your own images: a folder per class, or columns image,label[,split]"}]
+    )
     return rows

@@ -5,7 +5,7 @@ Nothing heavy is imported here or at the top of a verb's file: `cliptune --help`
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "list": list_things,
     "show": show,
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def usage(problem: Any, arguments: Sequence[str]) -> tuple[str, str]:
     """The command parser's complaint as what is wrong and what to type instead."""
-    what = " ".join(problem.format_message().split()).rstrip(".")
+    what = " ".join(problem.format_message().split()).split(" Did you mean")[0].rstrip(".")
     verb = next((word for word in arguments if not word.startswith("-")), "")
     if "No such command" in what:
         close = nearest(verb, VERBS)

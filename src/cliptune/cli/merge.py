@@ -20,5 +20,7 @@ def merge(
     from cliptune.runs import Run
 
     gap = Run.open(run).merge(out)
-    output.say(f"{out}: an ordinary CLIPModel; largest logit difference to the adapted model {gap:.1e} of the largest logit")
+    output.say(
+        f"{out}: an ordinary CLIPModel; largest logit difference to the adapted model {gap:.1e} of the largest logit"
+    )
     output.result({"run": str(run), "out": str(out), "merge_gap": gap})

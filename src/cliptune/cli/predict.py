@@ -10,7 +10,9 @@ from cliptune.cli import options, output
 
 def predict(
     run: options.RunFolder,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Images, folders, or '-' for paths on standard input.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Images, folders, or '-' for paths on standard input.")
+    ],
     top: Annotated[int, typer.Option(help="Classes to name per image.")] = 1,
     json: options.Json = False,
 ) -> None:

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from cliptune.cli import output
@@ -28,11 +28,13 @@ class Progress:
         console = Console(file=sys.stderr)
         text = "{task.description} {task.completed:.0f}/{task.total:.0f}"
         self.bar = (
-            RichProgress(TextColumn(text), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=console)
+            RichProgress(
+                TextColumn(text), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=console
+            )
             if console.is_terminal and not output.wants_json()
             else None
         )
-        self.task = None
+        self.task: TaskID | None = None
         self.last = 0.0
 
     def __enter__(self) -> "Progress":
@@ -82,8 +84,9 @@ def describe_plan(plan: "Plan") -> None:
     )
     output.say(
         f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
-        f"({100 * size.most / backbone.parameters:.2f} %) · {recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}"
+        f"({100 * size.most / backbone.parameters:.2f} %)"
     )
+    output.say(f"{recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}")
 
 
 def describe_result(run: "Run") -> None:
@@ -91,9 +94,10 @@ def describe_result(run: "Run") -> None:
     record, metrics = run.record, run.metrics
     after, before = metrics["test"], metrics["zero_shot"]
     low, high = after["interval"]
+    points = 100 * (after["accuracy"] - before["accuracy"])
     output.say(
         f"  zero-shot {percent(before['accuracy'])} → after {percent(after['accuracy'])} "
-        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {100 * (after['accuracy'] - before['accuracy']):+.1f} points"
+        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {points:+.1f} points"
     )
     for name, kept in record.get("retention", {}).items():
         output.say(f"  not adapted for: {name} {percent(kept['before'])} → {percent(kept['after'])} (n = {kept['n']})")

@@ -20,7 +20,9 @@ def report(
     from cliptune.report.page import write_report
 
     folders = find_runs(paths)
-    written = write_report(folders, out or (folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html")))
+    written = write_report(
+        folders, out or (folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html"))
+    )
     for path in written:
         output.say(str(path))
     output.result({"runs": [str(folder) for folder in folders], "files": [str(path) for path in written]})

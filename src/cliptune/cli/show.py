@@ -24,7 +24,11 @@ def show(
     from cliptune.models import zoo
     from cliptune.registry import find
 
-    known = find(name.split("/")[0], [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names()], "method, recipe, data set or backbone")
+    known = find(
+        name.split("/")[0],
+        [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names()],
+        "method, recipe, data set or backbone",
+    )
     if known in METHODS:
         result = show_method(known, on or "vit-b-16", classes, assignments or [])
     elif known in recipe.shipped():

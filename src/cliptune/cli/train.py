@@ -24,6 +24,7 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove what is there and start over.")] = False,
     device: options.Device = "auto",
     dtype: options.Dtype = None,
+    memory: options.Memory = None,
     json: options.Json = False,
 ) -> None:
     """Adapt a backbone with a few labelled images and measure the gain.
@@ -38,7 +39,7 @@ def train(
     if resume and fresh:
         raise UserError("--resume and --fresh together make no sense", "give one of them")
     chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
-    plan = prepare(load_tables(recipe), chosen, preset, device)
+    plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory)
     describe_plan(plan)
     with Progress() as progress:
         run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear])

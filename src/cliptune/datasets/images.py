@@ -53,7 +53,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         with Image.open(BytesIO(data)) as image:
             image.load()
             return _rgb(_upright(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise UserError(f"{name} is too large to decode safely: {error}", _FIX) from error
     except Image.UnidentifiedImageError as error:
         raise UserError(f"{name} is not an image ({len(data):,} bytes)", _FIX) from error

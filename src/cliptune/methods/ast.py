@@ -7,8 +7,8 @@
 
 CLIP-AST: Adaptive Selective Fine-Tuning (seed paper), §§3.1–3.3. No official code exists.
 letters   16 tensors per block: weight and bias of q, k, v, o, fc1, fc2, ln1, ln2 · K = 6
-guesses   The paper gives no learning rate, weight decay or batch size: 1e-5, 1e-2 and 32 (`paper`), λ = 10, 25, 1 and the
-          mean form from PromptSRC, whose losses it takes.
+guesses   The paper gives no learning rate, weight decay or batch size: 1e-5, 1e-2 and 32 (`paper`); λ = 10, 25, 1 and
+          the mean form are PromptSRC's, whose losses it takes.
 differs   A key bias has no gradient (softmax ignores a constant added to all keys), so its score is rounding noise and
           the literal equation always picks it: `inert = "skip"` leaves it out of the ranking, `"keep"` is the equation.
           Stage 2 starts from the backbone (`restart = "reset"`); the paper does not say. q, k, v are separate tensors.
@@ -59,7 +59,7 @@ class AST(Method):
     probe_steps: int = 0
     """length of stage 1 in steps; 0 goes by probe_epochs"""
     granularity: Literal["layer", "global_type", "global_flat"] = "layer"
-    """layer: K best of every block; global_type: the same K kinds in all blocks; global_flat: K × blocks best overall"""
+    """layer: K best of every block; global_type: the same K kinds in all blocks; global_flat: K × blocks best of all"""
     score: Score = "mean_inv"
     """mean_inv: the paper's mean(1/√v̂); inv_mean, median_inv, log_mean: reducers less ruled by a few dead entries;
     grad_magnitude: largest gradients first; random: a control"""
@@ -149,7 +149,9 @@ class ASTAdapter(TensorAdapter):
             return
         assert optimizer is not None
         self.scores = self._score(optimizer, seed)
-        self.picked = pick(self.method.competing(list(self.scores)), self.scores, self.method.k, self.method.granularity)
+        self.picked = pick(
+            self.method.competing(list(self.scores)), self.scores, self.method.k, self.method.granularity
+        )
         self._keep_picked()
 
     def _keep_picked(self) -> None:

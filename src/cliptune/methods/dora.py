@@ -61,7 +61,9 @@ class DoRA(Method):
 
     def attach(self, backbone: Backbone) -> Adapter:
         check_low_rank(backbone.model, self.where, self.rank, self.alpha, self.dropout)
-        return DoRAAdapter(backbone, self, list(choose(backbone.model, self.where)), lambda base: DoRALinear(base, self))
+        return DoRAAdapter(
+            backbone, self, list(choose(backbone.model, self.where)), lambda base: DoRALinear(base, self)
+        )
 
     def size(self, model: CLIPModel, classes: int) -> Size:
         check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)

@@ -66,7 +66,7 @@ class ProbeAdapter(Adapter):
         self.chosen_c: float | None = None
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        return {} if self.head is None else {"head.weight": self.head.weight, "head.bias": self.head.bias}
+        return {} if self.head is None else {f"head.{name}": tensor for name, tensor in self.head.named_parameters()}
 
     def adapted_sites(self) -> list[str]:
         return []
@@ -105,7 +105,10 @@ class ProbeAdapter(Adapter):
             rows = torch.as_tensor(fitted.classes_, device=weight.device)
             coefficients, intercepts = fitted.coef_, fitted.intercept_
             if len(rows) == 2:
-                coefficients, intercepts = np.concatenate([-coefficients, coefficients]) / 2, np.r_[-intercepts, intercepts] / 2
+                coefficients, intercepts = (
+                    np.concatenate([-coefficients, coefficients]) / 2,
+                    np.r_[-intercepts, intercepts] / 2,
+                )
             weight[rows] = torch.as_tensor(coefficients, dtype=weight.dtype, device=weight.device)
             bias[rows] = torch.as_tensor(intercepts, dtype=bias.dtype, device=bias.device)
             head.weight.copy_(weight)

@@ -83,7 +83,7 @@ class LowRankLinear(AdaptedLinear):
 
     def update(self, x: Tensor) -> Tensor:
         """scale · B A x without forming the o × i matrix."""
-        return self.scale * F.linear(F.linear(x, self.A), self.B)
+        return F.linear(F.linear(x, self.A), self.scale * self.B)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.base(x) + self.update(self.dropout(x))

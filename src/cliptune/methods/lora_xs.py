@@ -60,7 +60,7 @@ class LoRAXS(Method):
     dropout: float = 0.25
     """chance that an input of the branch is zeroed while training"""
     sigma_side: SigmaSide = "out"
-    """where the singular values stand: out (CLIP-LoRA-XS's code), in (its readme, the official code), both (√Σ), none"""
+    """where Σ stands: out (CLIP-LoRA-XS's code), in (its readme, the official code), both (√Σ each), none"""
     init_std: float = 1e-5
     """standard deviation of R at the start"""
     file: Literal["factors", "r_only"] = "factors"
@@ -145,8 +145,8 @@ class LoRAXSLinear(AdaptedLinear):
         return self.base.weight + self.scale * self.L @ self.R @ self.P
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = F.linear(F.linear(self.dropout(x), self.P), self.R)
-        return self.base(x) + self.scale * F.linear(inner, self.L)
+        inner = F.linear(F.linear(self.dropout(x), self.P), self.scale * self.R)
+        return self.base(x) + F.linear(inner, self.L)
 
     @torch.no_grad()
     def probe(self) -> Tensor:

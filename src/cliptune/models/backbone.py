@@ -7,13 +7,17 @@ the frozen teacher of a self-consistency loss and the original for 'before' figu
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -179,19 +183,22 @@ def load(name: str, dtype: torch.dtype = torch.float32) -> Backbone:
         UserError: unknown name, folder without a checkpoint, no text tower, hub out of reach, missing weights.
     """
     source = _source(name)
-    config = _config(name, source)
+    local = _refuse_unreachable(name, source)
+    config = _config(name, source, local)
     transformers_logging.disable_progress_bar()
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        model, report = CLIPModel.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        model, report = CLIPModel.from_pretrained(
+            source, config=config, dtype=dtype, output_loading_info=True, local_files_only=local
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
     except (OSError, ValueError) as problem:
         raise UserError(f"cannot load '{name}': {_first_line(problem)}", _remedy(source)) from problem
     finally:
         transformers_logging.set_verbosity(verbosity)
     _refuse_incomplete(name, report)
-    return Backbone(model, tokenizer, _preprocess(source), name=name, source=source)
+    return Backbone(model, tokenizer, _preprocess(source, local), name=name, source=source)
 
 
 def random_backbone(name: str, seed: int = 0) -> Backbone:
@@ -222,9 +229,31 @@ def _source(name: str) -> str:
     )
 
 
-def _config(name: str, source: str) -> CLIPConfig:
+def _refuse_unreachable(name: str, source: str) -> bool:
+    """Whether only local files may be used; refuses at once what would wait for a hub that is out of reach."""
+    if Path(source).is_dir():
+        return True
+    offline = constants.HF_HUB_OFFLINE or not _hub_answers()
+    if offline and not isinstance(try_to_load_from_cache(source, "config.json"), str):
+        raise UserError(
+            f"the weights of '{name}' ({source}) are not on this machine and the hub is out of reach", _remedy(source)
+        )
+    return offline
+
+
+def _hub_answers() -> bool:
+    if getproxies():
+        return True
     try:
-        values, _ = CLIPConfig.get_config_dict(source)
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _config(name: str, source: str, local: bool) -> CLIPConfig:
+    try:
+        values, _ = CLIPConfig.get_config_dict(source, local_files_only=local)
     except (OSError, ValueError) as problem:
         raise UserError(f"cannot read the configuration of '{name}': {_first_line(problem)}", _remedy(source)) from None
     kind = values.get("model_type", "nothing")
@@ -240,7 +269,9 @@ def _config(name: str, source: str) -> CLIPConfig:
 def _refuse_incomplete(name: str, report: dict[str, Any]) -> None:
     missing = sorted(report.get("missing_keys") or []) + sorted(str(key) for key in report.get("mismatched_keys") or [])
     if missing:
-        towerless = [tower for tower in sites.TOWERS if any(key.startswith(f"{tower}_model.encoder") for key in missing)]
+        towerless = [
+            tower for tower in sites.TOWERS if any(key.startswith(f"{tower}_model.encoder") for key in missing)
+        ]
         what = f"no {' and no '.join(towerless)} tower in it" if towerless else f"{len(missing)} weights are missing"
         raise UserError(
             f"'{name}' is not a whole CLIP: {what} (first: {missing[0]})",
@@ -248,13 +279,11 @@ def _refuse_incomplete(name: str, report: dict[str, Any]) -> None:
         )
 
 
-def _preprocess(source: str) -> Preprocess:
+def _preprocess(source: str, local: bool) -> Preprocess:
     folder = Path(source)
     if folder.is_dir():
         return Preprocess.read(folder)
-    from huggingface_hub import hf_hub_download
-
-    return Preprocess.read(Path(hf_hub_download(source, "preprocessor_config.json")).parent)
+    return Preprocess.read(Path(hf_hub_download(source, "preprocessor_config.json", local_files_only=local)).parent)
 
 
 def _first_line(problem: Exception) -> str:

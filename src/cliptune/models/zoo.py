@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
@@ -57,8 +58,8 @@ class Architecture:
         return CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=self.joint)
 
 
-BASE = {"vision": (768, 12, 12), "text": (512, 12, 8), "joint": 512}
-LARGE = {"vision": (1024, 24, 16), "text": (768, 12, 12), "joint": 768}
+BASE: dict[str, Any] = {"vision": (768, 12, 12), "text": (512, 12, 8), "joint": 512}
+LARGE: dict[str, Any] = {"vision": (1024, 24, 16), "text": (768, 12, 12), "joint": 768}
 
 ZOO: dict[str, Architecture] = {
     "vit-b-32": Architecture("openai/clip-vit-base-patch32", 224, 32, **BASE),

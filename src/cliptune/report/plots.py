@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
@@ -239,12 +238,11 @@ def selection_map(rows: Sequence[Row]) -> Figure:
     panels = figure.subplots(1, len(towers), squeeze=False, gridspec_kw={"width_ratios": widths})[0]
     for ax, tower in zip(panels, towers):
         place = {part: index for index, part in enumerate(parts[tower])}
-        for row in (row for row in placed if row["tower"] == tower):
-            _score_cell(ax, row, place[row["part"]], norm)
+        _score_cells(ax, [row for row in placed if row["tower"] == tower], place, columns[tower], norm)
         ax.set(xlim=(-0.5, columns[tower] - 0.5), ylim=(len(place) - 0.5, -0.5), xlabel="block", title=tower)
         ax.set_xticks(range(0, columns[tower], 1 if columns[tower] <= 12 else 2))
         ax.set_yticks(range(len(place)), list(place))
-        ax.grid(False)
+        ax.grid(which="major", visible=False)
     panels[0].set_ylabel("tensor")
     bar = figure.colorbar(
         ScalarMappable(norm, "cividis"), ax=list(panels), shrink=0.9, label="score (log scale, no unit)"
@@ -271,13 +269,21 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return decades if len(decades) >= 2 else [float(f"{value:.2g}") for value in np.geomspace(low, high, 3)]
 
 
-def _score_cell(ax: Axes, row: Row, y: int, norm: LogNorm) -> None:
-    corner = (row["block"] - 0.5, y - 0.5)
-    if row["inert"] or not row["score"] or row["score"] <= 0:
-        hatch = "////" if row["inert"] else ""
-        ax.add_patch(Rectangle(corner, 1, 1, facecolor="none", edgecolor=theme.NEUTRAL, hatch=hatch, linewidth=0.4))
-    else:
-        colour = colormaps["cividis"](norm(row["score"]))
-        ax.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="#ffffff", linewidth=0.4))
-    if row["picked"]:
-        ax.plot(row["block"], y, marker="o", color="#000000", markerfacecolor="#ffffff", markersize=5, linestyle="none")
+def _score_cells(ax: Axes, rows: Sequence[Row], place: dict[str, int], columns: int, norm: LogNorm) -> None:
+    scores = np.full((len(place), columns), np.nan)
+    for row in rows:
+        x, y = row["block"], place[row["part"]]
+        if row["inert"]:
+            ax.add_patch(
+                Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=theme.NEUTRAL, hatch="////", linewidth=0)
+            )
+        elif row["score"] and row["score"] > 0:
+            scores[y, x] = row["score"]
+    ax.imshow(np.ma.masked_invalid(scores), norm=norm, cmap="cividis", interpolation="none", aspect="auto")
+    ax.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(len(place) + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="#ffffff", linewidth=0.5)
+    ax.tick_params(which="minor", length=0)
+    x = [row["block"] for row in rows if row["picked"]]
+    y = [place[row["part"]] for row in rows if row["picked"]]
+    ax.plot(x, y, marker="o", color="#000000", markerfacecolor="#ffffff", markersize=5, linestyle="none")

@@ -69,7 +69,9 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(score: Scorer, pixels: Pixels, backbone: Backbone, compute: Compute, batch: int, top: int = 5) -> Predictions:
+def predict(
+    score: Scorer, pixels: Pixels, backbone: Backbone, compute: Compute, batch: int, top: int = 5
+) -> Predictions:
     """Predictions of every image, batch by batch; nothing of size n × c is kept."""
     ranked, probabilities, nll = [], [], []
     for images, labels in pixels.batches(batch):

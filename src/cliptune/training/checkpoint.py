@@ -39,9 +39,12 @@ class Checkpoint:
     def exists(self) -> bool:
         return (self.folder / "state.json").is_file()
 
-    def seconds(self) -> float:
-        """Seconds spent training before the saved state; 0 without one."""
-        return json.loads((self.folder / "state.json").read_text("utf-8"))["seconds"] if self.exists() else 0.0
+    def progress(self) -> Progress | None:
+        """How far the saved state is; None without one."""
+        if not self.exists():
+            return None
+        facts = json.loads((self.folder / "state.json").read_text("utf-8"))
+        return Progress(facts["phase"], facts["step"], facts["seconds"])
 
     def save(self, progress: Progress, adapter: Adapter, optimizer: torch.optim.Optimizer | None) -> None:
         """Write the state; what was there before stays valid until the new one is whole."""

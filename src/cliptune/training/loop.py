@@ -48,7 +48,8 @@ def fit(adapter: Adapter, lesson: Lesson, compute: Compute, checkpoint: Checkpoi
     Raises:
         UserError: a tensor gets no gradient, or the loss is not a number.
     """
-    start, moments = Progress(0, 0, 0.0), {}
+    start = Progress(0, 0, 0.0)
+    moments: dict[str, Tensor] = {}
     if checkpoint is not None and checkpoint.exists():
         start, moments = checkpoint.load(adapter)
     spent = start.seconds
@@ -102,11 +103,8 @@ def descend(
         generator = torch.Generator().manual_seed(stream_seed(seed, phase.name, "augment", step))
         with torch.random.fork_rng():
             torch.manual_seed(stream_seed(seed, phase.name, "dropout", step))
-            parts = student.losses(indices, generator)
-            total = torch.stack(list(parts.values())).sum()
-            values = {name: float(value.detach()) for name, value in parts.items()}
-            _refuse_nan(values, phase, step)
-            compute.accelerator.backward(total)
+            values = student.backward(indices, generator)
+        _refuse_nan(values, phase, step)
         alarm.look(step - start.step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -133,33 +131,62 @@ def descend(
 
 
 class Student:
-    """The forward pass of a step; what is frozen is computed once or without a graph."""
+    """Forward and backward of a step. What is frozen is computed once or without a graph.
+
+    The text side runs once a step; images go through in parts of `train.chunk`, each forward and backward, and their
+    gradients for the text features are carried back through the text tower at the end: the same gradient as one pass,
+    with the memory of a part.
+    """
 
     def __init__(self, adapter: Adapter, lesson: Lesson, compute: Compute, phase: Phase):
         self.adapter, self.lesson, self.compute = adapter, lesson, compute
         self.consistency = lesson.consistency if phase.extra_losses else None
         self.tuned = adapter.adapted_towers()
+        self.chunk = lesson.recipe.train.chunk
         self.frozen_text: Tensor | None = None
         if "text" not in self.tuned:
             with torch.no_grad():
                 self.frozen_text = adapter.text_features(lesson.tokens)
 
-    def losses(self, indices: list[int], generator: torch.Generator) -> dict[str, Tensor]:
-        """Weighted loss terms of one batch by name; their sum is the loss."""
-        device = self.compute.device
-        pixels = self.lesson.train.varied(indices, generator).to(device)
+    def backward(self, indices: list[int], generator: torch.Generator) -> dict[str, float]:
+        """Accumulate the gradients of one batch; the weighted loss terms by name, their sum is the loss."""
+        pixels = self.lesson.train.varied(indices, generator).to(self.compute.device)
+        labels = self.lesson.train.labels[torch.as_tensor(indices)].to(self.compute.device)
+        text = self.frozen_text
+        if text is None:
+            with self.compute.autocast():
+                text = self.adapter.text_features(self.lesson.tokens)
+        leaf = text.detach().requires_grad_(text.requires_grad)
+        values: dict[str, float] = {}
+        size = self.chunk or len(indices)
+        for start in range(0, len(indices), size):
+            part = slice(start, start + size)
+            share = len(labels[part]) / len(labels)
+            terms = self._image_terms(pixels[part], labels[part], leaf)
+            self._back(terms, share, values)
+        if self.consistency is not None:
+            self._back(self.consistency.of_text(leaf), 1.0, values)
+        if leaf.grad is not None:
+            text.backward(leaf.grad)
+        return values
+
+    def _image_terms(self, pixels: Tensor, labels: Tensor, text: Tensor) -> dict[str, Tensor]:
         pixels = self.adapter.backbone.preprocess.normalise(pixels)
-        labels = self.lesson.train.labels[torch.as_tensor(indices)].to(device)
-        with self.compute.autocast():
-            text = self.frozen_text if self.frozen_text is not None else self.adapter.text_features(self.lesson.tokens)
-            with torch.set_grad_enabled("vision" in self.tuned):
-                image = self.adapter.image_features(pixels)
+        with self.compute.autocast(), torch.set_grad_enabled("vision" in self.tuned):
+            image = self.adapter.image_features(pixels)
         logits = self.adapter.logits(image, text)
-        parts = {"ce": F.cross_entropy(logits, labels)}
+        terms = {"ce": F.cross_entropy(logits, labels)}
         if self.consistency is not None:
             with self.compute.autocast():
-                parts |= self.consistency(pixels, image, text, logits)
-        return parts
+                terms |= self.consistency.of_images(pixels, image, logits)
+        return terms
+
+    def _back(self, terms: dict[str, Tensor], share: float, values: dict[str, float]) -> None:
+        for name, term in terms.items():
+            values[name] = values.get(name, 0.0) + share * float(term.detach())
+        live = [term for term in terms.values() if term.requires_grad]
+        if live:
+            self.compute.accelerator.backward(share * torch.stack(live).sum())
 
 
 class GradientAlarm:

@@ -27,15 +27,19 @@ class SelfConsistency:
     teacher_text: Tensor
     """[c d], unit length"""
 
-    def __call__(self, pixels: Tensor, image: Tensor, text: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        """The weighted terms by name. `pixels` [b 3 h w] normalised: the teacher sees the same augmented view."""
-        weights = self.settings
-        terms = {}
-        if weights.text:
-            terms["scl_text"] = weights.text * l1(text, self.teacher_text, weights.reduction)
-        if weights.image or weights.logits:
-            with torch.no_grad():
-                teacher_image = self.teacher.image_features(pixels)
+    def of_text(self, text: Tensor) -> dict[str, Tensor]:
+        """The weighted text term, by name; `text` [c d]."""
+        if not self.settings.text:
+            return {}
+        return {"scl_text": self.settings.text * l1(text, self.teacher_text, self.settings.reduction)}
+
+    def of_images(self, pixels: Tensor, image: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """The weighted image and logit terms, by name. The teacher sees the same augmented `pixels` [b 3 h w]."""
+        weights, terms = self.settings, {}
+        if not (weights.image or weights.logits):
+            return {}
+        with torch.no_grad():
+            teacher_image = self.teacher.image_features(pixels)
         if weights.image:
             terms["scl_image"] = weights.image * l1(image, teacher_image, weights.reduction)
         if weights.logits:
@@ -56,17 +60,13 @@ def kl(teacher: Tensor, student: Tensor, reduction: str) -> Tensor:
     return total / (student.numel() if reduction == "mean" else len(student))
 
 
-def self_consistency(
-    settings: LossSettings, teacher: Backbone, tokens: Tensor, ensemble: list[Tensor] | None = None
-) -> SelfConsistency | None:
+def self_consistency(settings: LossSettings, teacher: Backbone, prompts: list[Tensor]) -> SelfConsistency | None:
     """The loss term a recipe asks for, or None.
 
     Args:
-        tokens: the student's prompts [c t]. ensemble: the data set's templates filled in, for
-            `teacher_templates = "ensemble"`; averaged after normalisation.
+        prompts: the teacher's class prompts [c t], one entry per template; their features are averaged.
     """
     if not (settings.image or settings.text or settings.logits):
         return None
-    prompts = ensemble if settings.teacher_templates == "ensemble" and ensemble else [tokens]
-    features = torch.stack([teacher.text_features(ids) for ids in prompts]).mean(0)
+    features = torch.stack([teacher.text_features(tokens) for tokens in prompts]).mean(0)
     return SelfConsistency(settings, teacher, F.normalize(features, dim=-1))

@@ -1,0 +1,39 @@
+# Every target sets up first when needed: a virtual environment in .venv, torch before all else.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# The tests and the small model are fastest with one thread a process.
+ONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: setup demo test slow check format bench clean
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/cliptune demo --fresh
+
+test: $(READY)
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+slow: $(READY)
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(ONE) $(BIN)/python benchmarks/step.py
+
+clean:
+	rm -rf .venv build dist runs demo-run

@@ -1,0 +1,267 @@
+"""Your own images: what each layout is understood to be, and what is said about the others."""
+
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cliptune.datasets import open_set
+from cliptune.datasets.base import ImageSet, Item
+from cliptune.datasets.folder import load
+from cliptune.errors import UserError
+
+
+def put(path: Path, colour: str = "red") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 4), colour).save(path, "PNG")
+    return path
+
+
+def fill(root: Path, **counts: int) -> Path:
+    for name, count in counts.items():
+        for number in range(count):
+            put(root / name / f"{number}.png")
+    return root
+
+
+def every(imageset: ImageSet) -> list[Item]:
+    return [*imageset.train, *imageset.val, *imageset.test]
+
+
+def complaint(path: Path) -> UserError:
+    with pytest.raises(UserError) as error:
+        load(path)
+    assert "\n" not in error.value.what
+    assert "\n" not in error.value.fix
+    return error.value
+
+
+def paths(items: tuple[Item, ...]) -> list[str]:
+    return [item.path for item in items]
+
+
+def test_folder_per_class(tmp_path):
+    root = fill(tmp_path / "photos", dog=10, cat=20, Zebra=3)
+    put(root / "cat" / "near" / "far" / "UPPER.JPG")
+    put(root / "cat" / "colt's foot (1).png")
+    put(root / "cat" / ".hidden.png")
+    put(root / "cat" / ".thumbs" / "1.png")
+    put(root / ".git" / "1.png")
+    put(root / "__MACOSX" / "1.png")
+    put(root / "loose.png")
+    (root / "cat" / "Thumbs.db").write_text("x")
+    (root / "cat" / "notes.mat").write_text("x")
+    found = load(root)
+    assert found.name == "photos"
+    assert found.classes == ("Zebra", "cat", "dog")
+    assert found.templates == ("a photo of a {}.",)
+    assert found.augment.kind == "photo"
+    assert found.split == "made here, seed 0"
+    assert Counter(item.label for item in every(found)) == {0: 3, 1: 22, 2: 10}
+    assert {"cat/near/far/UPPER.JPG", "cat/colt's foot (1).png"} <= {item.path for item in every(found)}
+    assert all(found.classes[item.label] == item.path.split("/")[0] for item in every(found))
+    assert found.read(found.train[0]).size == (6, 4)
+
+
+@pytest.mark.parametrize(
+    ("n", "shares"),
+    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (2, 1, 1)), (10, (5, 2, 3)), (120, (60, 24, 36))],
+)
+def test_shares_of_a_class(n, shares, tmp_path):
+    found = load(fill(tmp_path / "photos", small=n, other=5))
+    label = found.classes.index("small")
+    assert tuple(sum(item.label == label for item in s) for s in (found.train, found.val, found.test)) == shares
+
+
+def test_every_image_is_in_one_split_and_every_class_in_train(tmp_path):
+    found = load(fill(tmp_path / "photos", **{f"c{n}": n for n in range(1, 30)}))
+    everything = [item.path for item in every(found)]
+    assert len(everything) == len(set(everything)) == sum(range(1, 30))
+    assert {item.label for item in found.train} == set(range(29))
+
+
+def test_split_depends_on_seed_and_paths_alone(tmp_path, monkeypatch):
+    one = load(fill(tmp_path / "one", cat=20, dog=20), seed=3)
+    real_walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: ((w, d, sorted(f, reverse=True)) for w, d, f in real_walk(top)))
+    two = load(fill(tmp_path / "two", dog=20, cat=20), seed=3)
+    other = load(tmp_path / "one", seed=4)
+    assert (one.train, one.val, one.test) == (two.train, two.val, two.test)
+    assert set(one.test) != set(other.test)
+    assert other.split == "made here, seed 4"
+
+
+def test_split_is_this_one_for_ever(tmp_path):
+    """Golden: sorted by sha256 of 'seed NUL path', the first 30 % are test, then 20 % val. Re-derived with stdlib."""
+    found = load(fill(tmp_path / "photos", cat=10, dog=10), seed=5)
+    ranked = sorted((f"cat/{n}.png" for n in range(10)), key=lambda p: hashlib.sha256(f"5\0{p}".encode()).hexdigest())
+    cats = [sorted(item.path for item in split if item.label == 0) for split in (found.test, found.val, found.train)]
+    assert cats == [sorted(ranked[:3]), sorted(ranked[3:5]), sorted(ranked[5:])]
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
+def test_given_splits(val, tmp_path):
+    fill(tmp_path / "train", cat=4, dog=5, emu=2)
+    fill(tmp_path / val, dog=2)
+    fill(tmp_path / "test", dog=3, emu=1)
+    found = load(tmp_path)
+    assert found.split == "given"
+    assert found.classes == ("cat", "dog", "emu")
+    assert [len(split) for split in (found.train, found.val, found.test)] == [11, 2, 4]
+    assert {item.label for item in found.test} == {1, 2}  # by name: dog is 1 though test/ has no cat
+    assert set(paths(found.val)) == {f"{val}/dog/0.png", f"{val}/dog/1.png"}
+
+
+def test_missing_val_is_cut_off_train(tmp_path):
+    fill(tmp_path / "train", cat=10, dog=1)
+    fill(tmp_path / "test", cat=3, dog=3)
+    found = load(tmp_path, seed=7)
+    assert [len(split) for split in (found.train, found.val, found.test)] == [9, 2, 6]
+    assert {item.label for item in found.train} == {0, 1}
+    assert all(path.startswith("train/cat/") for path in paths(found.val))
+    assert not set(found.val) & set(found.train)
+    assert "20 %" in found.split
+    assert "seed 7" in found.split
+
+
+def test_a_class_called_train(tmp_path):
+    found = load(fill(tmp_path, train=3, bus=3, car=3))
+    assert found.classes == ("bus", "car", "train")
+
+
+def test_class_only_in_test_is_refused(tmp_path):
+    fill(tmp_path / "train", cat=4, dog=4)
+    fill(tmp_path / "test", cat=4, emu=4)
+    assert "class 'emu' has no train images" in complaint(tmp_path).what
+
+
+def test_train_without_test(tmp_path):
+    fill(tmp_path / "train", cat=4, dog=4)
+    fill(tmp_path / "val", cat=4, dog=4)
+    error = complaint(tmp_path)
+    assert "no test folder" in error.what
+    assert "rename" in error.fix
+
+
+def test_two_validation_folders(tmp_path):
+    for split in ("train", "val", "valid", "test"):
+        fill(tmp_path / split, cat=2, dog=2)
+    assert "both 'val' and 'valid'" in complaint(tmp_path).what
+
+
+def test_missing_folder_offers_the_nearest(tmp_path):
+    fill(tmp_path / "photos", cat=1, dog=1)
+    error = complaint(tmp_path / "fotos")
+    assert "does not exist" in error.what
+    assert error.fix == f"did you mean '{tmp_path / 'photos'}'?"
+    assert "does not exist" in complaint(tmp_path / "nowhere" / "at all").what
+
+
+def test_one_class_no_class_empty_class_no_images(tmp_path):
+    assert "has one class, 'cat'" in complaint(fill(tmp_path / "one", cat=3)).what
+    (tmp_path / "none").mkdir()
+    assert "has no class folders" in complaint(tmp_path / "none").what
+    put(tmp_path / "none" / "loose.png")
+    assert "has images but no class folders" in complaint(tmp_path / "none").what
+    fill(tmp_path / "empty", cat=3)
+    (tmp_path / "empty" / "dog").mkdir()
+    (tmp_path / "empty" / "dog" / "readme.txt").write_text("soon")
+    assert "class 'dog' is empty" in complaint(tmp_path / "empty").what
+
+
+def test_a_file_that_is_no_csv(tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    error = complaint(tmp_path / "photos.zip")
+    assert "neither a folder nor a CSV" in error.what
+    assert "unpack" in error.fix
+
+
+def test_text_named_jpg_is_found_when_read(tmp_path):
+    root = fill(tmp_path, cat=1, dog=1)
+    (root / "cat" / "a.jpg").write_text("hello")
+    found = load(root)
+    bad = next(item for item in every(found) if item.path == "cat/a.jpg")
+    with pytest.raises(UserError, match=r"a\.jpg is not an image"):
+        found.read(bad)
+
+
+def listing(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "photos.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_csv_without_splits(encoding, newline, tmp_path):
+    lines = ["image,label,note"]
+    for number in range(10):
+        put(tmp_path / "all" / f"{number}, ä.png")
+        lines.append(f'"all/{number}, ä.png",{"käse" if number % 2 else "cat"},x')
+    found = load(listing(tmp_path, newline.join(lines), encoding))
+    assert found.name == "photos"
+    assert found.classes == ("cat", "käse")
+    assert found.split == "made here, seed 0"
+    assert [len(split) for split in (found.train, found.val, found.test)] == [4, 2, 4]
+    assert all(found.read(item).size == (6, 4) for item in every(found))
+
+
+def test_csv_with_splits_and_other_folders(tmp_path):
+    (tmp_path / "lists").mkdir()
+    fill(tmp_path, a=4, b=4)
+    absolute = tmp_path / "b" / "3.png"
+    rows = ["split,Label,image"]
+    rows += [f"train,{c},../{c}/{n}.png" for c in "ab" for n in (0, 1)]
+    rows += [f"val,{c},../{c}/2.png" for c in "ab"]
+    rows += ["test,a,.././a/3.png", f"test,b,{absolute}"]
+    found = load(listing(tmp_path / "lists", "\n".join(rows)))
+    assert found.split == "given"
+    assert [len(split) for split in (found.train, found.val, found.test)] == [4, 2, 2]
+    assert paths(found.test) == ["../a/3.png", absolute.as_posix()]
+    assert all(found.read(item).size == (6, 4) for item in every(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no column 'image'"),
+        ("file,label\na,b\n", "no column 'image'"),
+        ("image;label\n1.png;a\n", "no column 'image'"),
+        ("image,class\n1.png,a\n", "no column 'label'"),
+        ("image,label\n", "lists no images"),
+        ("image,label\n1.png,a\n2.png,\n", "photos.csv:3: label is empty"),
+        ("image,label\n1.png,a\n2.png\n", "photos.csv:3: label is empty"),
+        ("image,label\n1.png,a\n,b\n", "photos.csv:3: image is empty"),
+        ("image,label\n1.png,a\n2.png,a\n", "has one class, 'a'"),
+        ("image,label\n1.png,a\n2.png,b\nx/../1.png,a\n", "photos.csv:4: '1.png' is listed twice, first on line 2"),
+        ("image,label\n1.png,a\nx.png,b\ny.png,b\n", "2 listed files do not exist, first 'x.png' (line 3)"),
+        ("image,label,split\n1.png,a,train\n2.png,b,dev\n", "photos.csv:3: split = 'dev'"),
+        ("image,label,split\n1.png,a,train\n2.png,b,\n", "photos.csv:3: split = ''"),
+        ("image,label,split\n1.png,a,train\n2.png,b,train\n", "has no test images"),
+        ("image,label,split\n1.png,a,train\n2.png,b,test\n", "class 'b' has no train images"),
+    ],
+)
+def test_csv_complaints(text, words, tmp_path):
+    for number in (1, 2):
+        put(tmp_path / f"{number}.png")
+    error = complaint(listing(tmp_path, text))
+    assert words in error.what
+    assert error.fix
+
+
+def test_csv_in_another_encoding(tmp_path):
+    error = complaint(listing(tmp_path, "image,label\n1.png,käse\n", "latin-1"))
+    assert "not UTF-8" in error.what
+
+
+def test_open_set_prefers_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "digits", cat=2, dog=2)
+    assert open_set("digits").classes == ("cat", "dog")
+    assert open_set("./digits", seed=9).split == "made here, seed 9"
+    monkeypatch.chdir(tmp_path / "digits")
+    assert open_set(".").name == "digits"
+    assert open_set(".").classes == ("cat", "dog")
