@@ -4,7 +4,7 @@
 
 Radford et al., 2021, §3; the few-shot form is CoOp's (Zhou et al., 2022, lpclip): scikit-learn's L-BFGS with at most
 1,000 iterations, the regularisation C first from seven powers of a hundred, then by eight steps of binary search
-around the best in log space, judged on the few-shot validation images.
+between a tenth and ten times the best in log space, judged on the few-shot validation images.
 differs   Ties between values of C go to the smaller C (the stronger regularisation); without validation images C = 1.
           The class prompts are not used, so a probe knows only the classes it was fitted on and cannot be merged.
 """
@@ -130,7 +130,7 @@ class ProbeAdapter(Adapter):
             return seen[c]
 
         best = max(POWERS, key=lambda c: (score(c), -c))
-        low, high = math.log10(best) - 2, math.log10(best) + 2
+        low, high = math.log10(best) - 1, math.log10(best) + 1
         for _ in range(self.method.search_steps):
             middle = (low + high) / 2
             if score(10**low) >= score(10**high):

@@ -34,7 +34,7 @@ def blocks(model: nn.Module) -> dict[str, nn.Module]:
     return {
         f"{tower}.{index}": block
         for tower in TOWERS
-        for index, block in enumerate(model.get_submodule(f"{tower}_model.encoder.layers"))
+        for index, block in model.get_submodule(f"{tower}_model.encoder.layers").named_children()
     }
 
 

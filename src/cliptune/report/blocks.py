@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from matplotlib.figure import Figure
@@ -45,14 +46,14 @@ class Table:
     rows: Sequence[Row]
     folded: bool = False
 
-    @property
+    @cached_property
     def cells(self) -> list[list[Cell]]:
         return [
             [_cell(column.show(row.get(column.key)), row.get(column.key)) for column in self.columns]
             for row in self.rows
         ]
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """A column is set flush right where it holds numbers and no words."""
         return [

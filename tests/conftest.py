@@ -1,0 +1,96 @@
+"""Shared backbones and small runs. Everything here is offline."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cliptune.datasets import open_set
+from cliptune.datasets.base import ImageSet
+from cliptune.methods import METHODS
+from cliptune.methods.base import Adapter, Method
+from cliptune.models.backbone import Backbone, load, random_backbone
+from cliptune.pipeline import Plan, prepare
+from cliptune.recipe import find_method
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+@pytest.fixture(scope="session")
+def mini() -> Backbone:
+    return load("mini")
+
+
+@pytest.fixture(scope="session")
+def base16() -> Backbone:
+    """A full-size ViT-B/16 with random float32 weights."""
+    return random_backbone("vit-b-16", seed=0)
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageSet:
+    return open_set("digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: ImageSet) -> ImageSet:
+    """Digits with a test split of 100 images, for runs of a second."""
+    return dataclasses.replace(digits, test=digits.test[:100])
+
+
+@pytest.fixture(autouse=True)
+def away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test writes to the current folder goes to its own temporary one."""
+    monkeypatch.chdir(tmp_path)
+    yield
+
+
+def small_method(name: str, **changes: Any) -> Method:
+    """A method at a size the mini backbone can carry."""
+    fitting = {"lora_xs": {"rank": 8}}.get(name, {})
+    return find_method(name)(**{**fitting, **changes})
+
+
+def plan_for(backbone: Backbone, imageset: ImageSet, method: Method, **options: Any) -> Plan:
+    """A prepared few-shot run of 2 shots and 6 steps; options with '__' for '.'."""
+    from cliptune.settings import plain
+
+    chosen = {"protocol.shots": 2, "train.steps": 6, "evaluate.retention": "none"}
+    chosen |= {key.replace("__", "."): value for key, value in options.items()}
+    tables = {"method": {"name": method.name, **plain(method)}}
+    return prepare(tables, chosen, backbone=backbone, imageset=imageset, device="cpu")
+
+
+def probe_images(backbone: Backbone, count: int = 4, seed: int = 7) -> torch.Tensor:
+    """Normalised noise [count 3 s s]."""
+    side = backbone.preprocess.crop
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def logits_of(adapter: Adapter, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    was = adapter.training
+    adapter.eval()
+    found = adapter.logits(adapter.image_features(images), adapter.text_features(tokens))
+    adapter.train(was)
+    return found
+
+
+@torch.no_grad()
+def backbone_logits(backbone: Backbone, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return backbone.logit_scale * backbone.image_features(images) @ backbone.text_features(tokens).T
+
+
+def gap(a: torch.Tensor, b: torch.Tensor) -> float:
+    """max|a − b| / max|b|."""
+    return float(((a - b).abs().max() / b.abs().max()).detach())
+
+
+every_method = pytest.mark.parametrize("name", list(METHODS))
