@@ -188,7 +188,7 @@ def pairs(runs: Sequence[Named]) -> Pairs:
 
 def _pair(place: Place, first: Mapping[tuple, Named], second: Mapping[tuple, Named], found: Pairs) -> None:
     shared: list[tuple[Named, Named]] = []
-    for key in dict.fromkeys([*first, *second]):
+    for key in sorted(dict.fromkeys([*first, *second]), key=lambda key: [words.number(each) or 0 for each in key]):
         if key not in first or key not in second:
             there, absent = (first[key], second) if key in first else (second[key], first)
             found.refused.append(
@@ -274,15 +274,11 @@ def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:
 
 
 def seen_from(row: Row, first: str) -> Row:
-    """A paired mean with `first` named first, signs and wins turned round where needed."""
+    """A difference, of a cell or a mean, with `first` named first: signs and counts are turned round where needed."""
     if row["first"] == first:
         return row
     low, high = row["interval"]
-    return row | {
-        "first": row["second"],
-        "second": row["first"],
-        "difference": -row["difference"],
-        "interval": (-high, -low),
-        "wins": row["losses"],
-        "losses": row["wins"],
-    }
+    swapped = {"first": "second", "wins": "losses", "fixed": "broken"}
+    swapped |= {other: key for key, other in swapped.items()}
+    turned = {key: row[other] for key, other in swapped.items() if key in row}
+    return row | turned | {"difference": -row["difference"], "interval": (-high, -low)}

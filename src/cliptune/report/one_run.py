@@ -37,7 +37,7 @@ COST = {
     "evaluate_seconds": ("evaluation time", words.seconds),
     "images_per_second": ("training speed, images per second", words.count),
     "peak_memory_bytes": ("peak memory", words.size),
-    "merge_gap": ("merge gap, largest difference in a logit", words.scientific),
+    "merge_gap": ("merge gap, relative to the largest logit", words.scientific),
 }
 FACT = (Column("fact", ""), Column("value", ""))
 
@@ -79,7 +79,7 @@ def tiles(record: Record) -> list[Tile]:
     row, spent = headline(record), cost(record)
     images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
     removed = row["errors_removed"]
-    beside = f"{words.signed_percent(-removed)} errors" if removed is not None else ""
+    beside = f"{words.signed_percent(-removed)} errors" if removed is not None else "share of errors: not measured"
     return [
         Tile("after", words.percent(row["accuracy"]), f"95 % {words.interval(row['interval'])}, {images}"),
         Tile("zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),

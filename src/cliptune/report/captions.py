@@ -1,0 +1,76 @@
+"""Words and columns that the sections of a comparison share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cliptune.report import words
+from cliptune.report.compare import Place, shots_text
+from cliptune.report.tables import Column, Row
+
+
+def at(rows: Sequence[Row], place: Place) -> list[Row]:
+    """The rows of one place."""
+    return [row for row in rows if Place(row["data"], row["model"], row["protocol"]) == place]
+
+
+def opening(place: Place, places: Sequence[Place], text: str) -> str:
+    """A caption's first words: with what sets this place apart, where there are several."""
+    if len(places) == 1:
+        return text[0].upper() + text[1:]
+    return f"{place.data}, {place.model}: {text}"
+
+
+def where(rows: Sequence[Row]) -> list[Column]:
+    """Columns for whatever the rows' places differ in."""
+    titles = {"data": "data", "model": "backbone", "protocol": "protocol"}
+    return [Column(key, title) for key, title in titles.items() if len({row[key] for row in rows}) > 1]
+
+
+def shots_cell(shots: Any) -> str:
+    return "all" if shots is None else str(shots)
+
+
+def spread(value: Any) -> str:
+    """A standard deviation, in points."""
+    return "one run" if value is None else f"{100 * value:.1f}"
+
+
+def bare_p(value: Any) -> str:
+    """A p value under a heading that says so already."""
+    return words.p_value(value).removeprefix("p ").removeprefix("= ")
+
+
+def mean_and_spread(row: Row) -> str:
+    mean, deviation = row["accuracy"], row["deviation"]
+    return words.percent(mean) if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f} %"
+
+
+def usual_shots(rows: Sequence[Row]) -> int | None:
+    """The number of shots most labels were run with, the largest of equals: what a plot over something else shows."""
+    labels = {shots: len({row["label"] for row in rows if row["shots"] == shots}) for shots in {r["shots"] for r in rows}}
+    return max(labels, key=lambda shots: (labels[shots], words.number(shots) or 0))
+
+
+def at_shots(rows: Sequence[Row]) -> tuple[list[Row], str]:
+    """The rows at the usual number of shots, and how a caption says so."""
+    shots = usual_shots(rows)
+    several = len({row["shots"] for row in rows}) > 1
+    return [row for row in rows if row["shots"] == shots], f" at {shots_text(shots)}" if several else ""
+
+
+def span(values: Sequence[int]) -> str:
+    """'3', or '2–3'."""
+    ends = dict.fromkeys((min(values), max(values)))
+    return "–".join(f"{each:,}" for each in ends)
+
+
+def bars(rows: Sequence[Row]) -> str:
+    """What the intervals of a figure of means are, and n."""
+    repeated = [row["runs"] for row in rows if row["deviation"] is not None]
+    images = [row["n"] for row in rows if row["n"]]
+    told = []
+    if repeated:
+        told.append(f"± one sample standard deviation over {span(repeated)} seeds")
+    if len(repeated) < len(rows):
+        told.append("of a single run its 95 % interval over test images")
+    return f"Bars: {'; '.join(told)}; n = {span(images) + ' test images' if images else 'not recorded'}."

@@ -1,0 +1,1 @@
+from tests.command import cliptune, few  # noqa: F401
