@@ -93,7 +93,7 @@ class TestCaptions:
     def test_single_things_are_named(self):
         rng = Random(0)
         for scene in scenes(1, 400):
-            text = describe(scene, rng).text
+            text = describe(scene, rng)
             words = text.rstrip(".").split()
             if scene.companion:
                 assert scene.name in words
@@ -109,9 +109,9 @@ class TestCaptions:
     def test_colours_said_are_colours_shown(self):
         rng = Random(0)
         for scene in scenes(2, 400):
-            caption = describe(scene, rng, colour=1.0)
+            text = describe(scene, rng, colour=1.0)
             shown = {scene.colour, scene.ground} | ({scene.companion.colour} if scene.companion else set())
-            said = set(caption.text.rstrip(".").split()) - {"black", "white"} & set(COLOURS)
+            said = set(text.rstrip(".").split()) - {"black", "white"} & set(COLOURS)
             assert said & set(COLOURS) <= shown | {"black", "white"}
             if scene.style == "black and white photo":
                 assert not said & (set(COLOURS) - {"black", "white"})
@@ -120,17 +120,16 @@ class TestCaptions:
         rng = Random(0)
         scene = Scene("shape", SHAPES.index("star"), "orange", "black", dimmed=True, style="photo", easy=True)
         for _ in range(20):
-            caption = describe(scene, rng, generic=1.0)
-            assert "star" not in caption.text
-            assert "orange" in caption.text
-            assert caption.meaning == ("shape", "orange")
+            text = describe(scene, rng, generic=1.0)
+            assert "star" not in text
+            assert "orange shape" in text or "orange object" in text
 
-    def test_same_meaning_in_other_words(self):
+    def test_one_scene_in_many_wordings(self):
         rng = Random(0)
         scene = Scene("digit", 3, "white", "black", dimmed=True, font=TRAINING_FONTS[0], easy=True)
-        captions = {describe(scene, rng, colour=0.0) for _ in range(40)}
-        assert len({caption.text for caption in captions}) > 3
-        assert {caption.meaning for caption in captions} == {("digit", "three")}
+        texts = {describe(scene, rng, colour=0.0) for _ in range(40)}
+        assert len(texts) > 3
+        assert all("three" in text or "3" in text for text in texts)
 
 
 class TestHeldOut:

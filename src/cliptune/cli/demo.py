@@ -32,7 +32,7 @@ def demo(
     records: list[dict[str, Any]] = []
     folders = []
     for name in METHODS:
-        chosen = {"protocol.shots": shots or 16, "protocol.seed": seed or 1}
+        chosen = {"protocol.shots": shots, "protocol.seed": seed}
         plan = prepare(load_tables(name), chosen, backbone=backbone, imageset=digits)
         output.say()
         describe_plan(plan)

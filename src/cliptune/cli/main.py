@@ -27,7 +27,6 @@ from cliptune.registry import nearest
 app = typer.Typer(
     name="cliptune",
     help="Adapt a CLIP with a few labelled images; prove the gain; hand back an ordinary model.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -56,6 +55,7 @@ def run() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
+    arguments = arguments or ["--help"]
     output.start(json="--json" in arguments)
     try:
         code = typer.main.get_command(app).main(list(arguments), prog_name="cliptune", standalone_mode=False)

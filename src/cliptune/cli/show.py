@@ -46,14 +46,11 @@ def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dic
     """Print a method's page; returns its facts."""
     import inspect
 
-    from cliptune.recipe import SECTIONS, find_method
-    from cliptune.settings import build, field_help, parse_assignment, plain
+    from cliptune.recipe import find_method, resolve
+    from cliptune.settings import field_help, parse_assignment, plain
 
     kind = find_method(name)
-    given = dict(parse_assignment(text) for text in assignments)
-    for section in SECTIONS:
-        given = {key: value for key, value in given.items() if not key.startswith(f"{section}.")}
-    method = build(kind, {key.removeprefix("method."): value for key, value in given.items()})
+    method = resolve(name, dict(parse_assignment(text) for text in assignments)).method
     model, label = outline(on)
     size = method.size(model, classes)
     parameters = sum(tensor.numel() for tensor in model.parameters())

@@ -218,7 +218,7 @@ def _source(name: str) -> str:
     if folder.exists():
         if not (folder / "config.json").is_file():
             raise UserError(f"{name}: no config.json there", "give the folder of a transformers CLIP checkpoint")
-        return str(folder)
+        return str(folder.resolve())
     if name.count("/") == 1 and not name.startswith((".", "~", "/")):
         return name
     close = nearest(name, zoo.names())

@@ -15,9 +15,8 @@ Kind = Literal["gain", "loss", "even", "unknown"]
 
 class Cell(NamedTuple):
     text: str
-    order: Any
+    order: float | str | None
     """what the column is sorted by"""
-    numeric: bool
 
 
 @dataclass(frozen=True)
@@ -55,21 +54,22 @@ class Table:
 
     @cached_property
     def numeric(self) -> list[bool]:
-        """A column is set flush right where it holds numbers and no words."""
+        """A column is set flush right where all it says is numbers."""
         return [
-            any(row[i].numeric for row in self.cells)
-            and all(row[i].numeric or row[i].order is None for row in self.cells)
+            i > 0 and bool(self.columns[i].title) and all(_is_number(row[i].text) for row in self.cells)
             for i in range(len(self.columns))
         ]
 
 
+def _is_number(text: str) -> bool:
+    return text[:1].isdigit() or text[:1] in "+−-" or text in (words.NOT_MEASURED, "one run", "all", "< 0.001")
+
+
 def _cell(text: str, value: Any) -> Cell:
-    if isinstance(value, tuple | list) and value and words.number(value[0]) is not None:
-        return Cell(text, float(value[0]), True)
-    found = words.number(value)
-    return Cell(
-        text, found if found is not None else None if value is None else str(value).casefold(), found is not None
-    )
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    number = words.number(value)
+    return Cell(text, number if number is not None or value is None else str(value).casefold())
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ def mean_and_spread(row: Row) -> str:
 
 def usual_shots(rows: Sequence[Row]) -> int | None:
     """The number of shots most labels were run with, the largest of equals: what a plot over something else shows."""
-    labels = {shots: len({row["label"] for row in rows if row["shots"] == shots}) for shots in {r["shots"] for r in rows}}
+    labels = {
+        shots: len({row["label"] for row in rows if row["shots"] == shots}) for shots in {r["shots"] for r in rows}
+    }
     return max(labels, key=lambda shots: (labels[shots], words.number(shots) or 0))
 
 

@@ -16,58 +16,78 @@ PER_CLASS = (
     Column("zero_shot", "zero-shot", words.percent),
     Column("change", "change, points", words.points),
 )
+BINS = (
+    Column("low", "confidence", lambda low: f"from {words.percent(low)}"),
+    Column("n", "images", words.count),
+    Column("confidence", "mean confidence", words.percent),
+    Column("accuracy", "accuracy", words.percent),
+    Column("interval", "95 % interval", words.interval),
+)
+RETENTION = (
+    Column("name", "not adapted for"),
+    Column("n", "images", words.count),
+    Column("before", "before", words.percent),
+    Column("interval_before", "95 % interval", words.interval),
+    Column("after", "after", words.percent),
+    Column("interval_after", "95 % interval", words.interval),
+    Column("change", "change, points", words.points),
+)
+SCORES = (
+    Column("name", "tensor"),
+    Column("score", "score", words.scientific),
+    Column("picked", "picked"),
+    Column("inert", "inert"),
+)
 
 
 def errors(record: Record) -> list[Block]:
-    blocks: list[Block] = []
-    pairs, classes = confusion(record), per_class(record)
+    """Confusions and accuracy per class; the table stands beside a small matrix, folded where it is long."""
+    classes = per_class(record)
+    if not classes:
+        return [confusions(record), Text(f"Accuracy per class: {words.NOT_MEASURED}.", missing=True)]
+    table = Table("Accuracy per class", PER_CLASS, classes, folded=len(classes) > 12)
+    if all(row["accuracy"] is None for row in classes):
+        return [confusions(record), table]
+    images = [row["n"] or 0 for row in classes]
+    some = (
+        f"The {plots.MOST_LABELLED // 2} best and {plots.MOST_LABELLED // 2} worst changes of {len(classes):,} classes"
+    )
+    change = Drawing(
+        "classes",
+        plots.class_change(classes),
+        f"{some if len(classes) > plots.MOST_LABELLED else 'Every class'}, zero-shot and after. Lines: Wilson's 95 % "
+        f"interval; n = {min(images):,}–{max(images):,} images a class.",
+        class_words(classes),
+        wide=True,
+    )
+    return [confusions(record), change, table] if table.folded else [confusions(record), table, change]
+
+
+def confusions(record: Record) -> Block:
+    pairs = confusion(record)
     n = len(record.predictions) if record.predictions else 0
     if not n:
-        blocks.append(Text(f"Confusions: {words.NOT_MEASURED}; predictions.csv is missing or empty.", missing=True))
-    elif len(record.classes) <= plots.MOST_LABELLED:
-        blocks.append(
-            Drawing(
-                "confusion",
-                plots.confusion_matrix(pairs, record.classes),
-                f"Answers after adapting, n = {n:,} test images. Colour: share of the true class; numbers: images.",
-                worst_pair(pairs),
-                wide=len(record.classes) > 12,
-            )
+        return Text(f"Confusions: {words.NOT_MEASURED}; predictions.csv is missing or empty.", missing=True)
+    if len(record.classes) <= plots.MOST_LABELLED:
+        few = len(record.classes) <= plots.MOST_COUNTED
+        return Drawing(
+            "confusion",
+            plots.confusion_matrix(pairs, record.classes),
+            f"Answers after adapting, n = {n:,} test images. Colour: share of the true class"
+            f"{'; numbers: images' if few else ''}. Counts, so no interval.",
+            worst_pair(pairs),
+            wide=len(record.classes) > 12,
         )
-    elif any(row["label"] != row["answer"] and row["n"] for row in pairs):
-        blocks.append(
-            Drawing(
-                "confusion",
-                plots.confused_pairs(pairs),
-                f"The most frequent mistakes after adapting and how often zero-shot made them, n = {n:,} test images "
-                f"of {len(record.classes):,} classes.",
-                worst_pair(pairs),
-                wide=True,
-            )
-        )
-    else:
-        blocks.append(Text(f"No mistake among {words.these(n, 'test image')}."))
-    if not classes:
-        return [*blocks, Text(f"Accuracy per class: {words.NOT_MEASURED}.", missing=True)]
-    if any(row["accuracy"] is not None for row in classes):
-        some = len(classes) > plots.MOST_LABELLED
-        least, most = min(row["n"] or 0 for row in classes), max(row["n"] or 0 for row in classes)
-        which = (
-            f"The {plots.MOST_LABELLED // 2} best and worst changes of {len(classes):,} classes"
-            if some
-            else "Every class"
-        )
-        blocks.append(
-            Drawing(
-                "classes",
-                plots.class_change(classes),
-                f"{which}, zero-shot and after. Lines: Wilson's 95 % interval; {least:,}–{most:,} images a class.",
-                class_words(classes),
-                wide=True,
-            )
-        )
-    blocks.append(Table("Accuracy per class", PER_CLASS, classes, folded=len(classes) > 12))
-    return blocks
+    if not any(row["label"] != row["answer"] and row["n"] for row in pairs):
+        return Text(f"No mistake among {words.these(n, 'test image')}.")
+    return Drawing(
+        "confusion",
+        plots.confused_pairs(pairs),
+        f"The most frequent mistakes after adapting and how often zero-shot made them, n = {n:,} test images of "
+        f"{len(record.classes):,} classes. Counts, so no interval.",
+        worst_pair(pairs),
+        wide=True,
+    )
 
 
 def worst_pair(pairs: Sequence[Row]) -> str:
@@ -96,55 +116,35 @@ def confidence(record: Record) -> list[Block]:
     eces = {row["when"]: row["ece"] for row in rows}
     told = ", ".join(f"{when} {words.percent(ece)}" for when, ece in eces.items())
     sure, right = float(np.nanmean(record.predictions.scores)), float(np.mean(record.predictions.correct))
-    gap = sure - right
-    word = (
-        "about as sure as it is right"
-        if abs(gap) < 0.02
-        else "surer than it is right"
-        if gap > 0
-        else "less sure than it is right"
-    )
+    if abs(sure - right) < 0.02:
+        word = "about as sure as it is right"
+    else:
+        word = "surer than it is right" if sure > right else "less sure than it is right"
     return [
-        Text(
-            f"After adapting the model is {word}: mean confidence {words.percent(sure)}, accuracy {words.percent(right)}."
-        ),
+        Text(f"After adapting it is {word}: mean confidence {words.percent(sure)}, accuracy {words.percent(right)}."),
         Drawing(
             "reliability",
             plots.reliability_diagram(rows),
-            f"Accuracy by confidence in 15 equal bins, n = {len(record.predictions):,}. Bars: Wilson's 95 % interval; hollow "
-            f"points hold fewer than 10 images. Expected calibration error: {told}. On the dotted line, 80 % sure means "
-            "right 8 times in 10.",
+            f"Accuracy by confidence in 15 equal bins, n = {len(record.predictions):,} test images. Bars: Wilson's "
+            f"95 % interval; hollow and pale under {plots.FEW} images a bin. Expected calibration error (ECE): {told}. "
+            "On the dotted line, 80 % sure means right 8 times in 10.",
             f"Reliability diagram. Expected calibration error: {told}.",
         ),
+        Table("After adapting, by confidence", BINS, [row for row in rows if row["when"] == "after"]),
     ]
 
 
-RETENTION = (
-    Column("name", "not adapted for"),
-    Column("n", "images", words.count),
-    Column("before", "before", words.percent),
-    Column("interval_before", "95 % interval", words.interval),
-    Column("after", "after", words.percent),
-    Column("interval_after", "95 % interval", words.interval),
-    Column("change", "change, points", words.points),
-)
-
-
 def forgotten(record: Record) -> list[Block]:
-    rows = retention(record)
+    rows, gained = retention(record), headline(record)
     if not rows:
-        return [
-            Text(
-                f"{words.NOT_MEASURED.capitalize()}: this run was not tried on anything it was not adapted for.",
-                missing=True,
-            )
-        ]
+        why = "this run was not tried on anything it was not adapted for"
+        return [Text(f"{words.NOT_MEASURED.capitalize()}: {why}.", missing=True)]
     return [
         Drawing(
             "retention",
-            plots.retention_plot(rows, headline(record)),
-            f"Above the dotted line: what was adapted for, n = {words.count(headline(record)['n'])}. Below: what was not, n = "
-            f"{', '.join(words.count(row['n']) for row in rows)}. Lines: 95 % intervals.",
+            plots.retention_plot(rows, gained),
+            f"Above the dotted line: what was adapted for, n = {words.count(gained['n'])} images. Below: what was not, "
+            f"n = {', '.join(words.count(row['n']) for row in rows)}. Lines: 95 % intervals.",
             verdict.forgotten(record),
             wide=True,
         ),
@@ -153,42 +153,28 @@ def forgotten(record: Record) -> list[Block]:
 
 
 def picked(record: Record) -> list[Block]:
+    """AST's selection: which tensors, and every score."""
     rows, chosen = selection(record), record.section("selection")
-    said = [
+    told = [
         f"{key} = {words.plain(chosen[key])}" for key in ("k", "granularity", "score") if chosen.get(key) is not None
     ]
-    names, inert = chosen.get("picked") or [], chosen.get("inert") or []
-    blocks: list[Block] = [
-        Text(f"{words.these(len(names), 'tensor')} picked ({', '.join(said) or 'rule not recorded'}).")
-    ]
-    scored = [row["score"] for row in rows if row["score"] is not None]
-    if scored and any(row["block"] is not None for row in rows):
+    names, inert = list(chosen.get("picked") or ()), list(chosen.get("inert") or ())
+    picks = f"{words.these(len(names), 'tensor')} picked ({', '.join(told) or 'rule not recorded'})."
+    blocks: list[Block] = [Text(picks)]
+    scored = [row for row in rows if row["score"] is not None and row["block"] is not None]
+    if scored:
+        left_out = f" Hatched: inert, no gradient ever reaches them; not ranked ({len(inert):,})." if inert else ""
         blocks.append(
             Drawing(
                 "selection",
                 plots.selection_map(rows),
-                f"Score of each of {words.these(len(scored), 'tensor')}: part by block. Dots: picked. Hatched: inert, a "
-                f"gradient is zero by construction, left out of the ranking ({len(inert):,}). A score is one number, so no "
-                "interval.",
+                f"Score of {words.these(len(scored), 'tensor')}, part by block. Dots: picked.{left_out} One number a "
+                "tensor, so no interval.",
                 f"Score map; picked: {', '.join(str(name) for name in names[:12])}{'…' if len(names) > 12 else ''}.",
                 wide=True,
             )
         )
     else:
         blocks.append(Text(f"Scores: {words.NOT_MEASURED}.", missing=True))
-    blocks.append(
-        Table(
-            "Every tensor by score",
-            (
-                Column("name", "tensor"),
-                Column("score", "score", words.scientific),
-                Column("picked", "picked"),
-                Column("inert", "inert"),
-            ),
-            sorted(rows, key=lambda row: -(row["score"] or 0.0)),
-            folded=True,
-        )
-    )
-    return blocks
-
-
+    ranked = sorted(rows, key=lambda row: (row["inert"], -(row["score"] or 0.0)))
+    return [*blocks, Table("Every tensor by score", SCORES, ranked, folded=True)]

@@ -1,6 +1,6 @@
-"""The page of one run: its rows and figures, section by section."""
+"""The page of one run, the answer first. Where it errs, its confidence and what it forgot: faults.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,20 +8,16 @@ import numpy as np
 from cliptune.report import plots, verdict, words
 from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile
 from cliptune.report.compare import flatten, shots_text
+from cliptune.report.faults import confidence, errors, forgotten, picked
 from cliptune.report.gallery import galleries
 from cliptune.report.read import Record
 from cliptune.report.tables import (
     Column,
-    Row,
     beside_headline,
-    confusion,
     cost,
     every_test,
     headline,
     paired_test,
-    per_class,
-    reliability,
-    retention,
     run_row,
     selection,
     steps,
@@ -39,91 +35,6 @@ COST = {
     "peak_memory_bytes": ("peak memory", words.size),
     "merge_gap": ("merge gap, relative to the largest logit", words.scientific),
 }
-FACT = (Column("fact", ""), Column("value", ""))
-
-
-def facts(title: str, pairs: Sequence[tuple[str, Any]], folded: bool = False) -> Table:
-    rows = [{"fact": name, "value": words.plain(value)} for name, value in pairs]
-    return Table(title, FACT, rows, folded)
-
-
-def page_of(record: Record) -> Page:
-    """Everything the folder tells of one run, the answer first."""
-    model, data = record.model, record.data
-    sections = [
-        Section("result", "The result, image by image", result(record)),
-        Section(
-            "cost", "What it cost", [facts("", [(name, show(cost(record)[key])) for key, (name, show) in COST.items()])]
-        ),
-        Section("training", "Training", training(record)),
-        Section("errors", "Where it errs", errors(record)),
-        Section("confidence", "Can you trust its confidence?", confidence(record)),
-        Section("forgotten", "What was forgotten", forgotten(record)),
-        Section("images", "Images", galleries(record)),
-        *([Section("selection", "Which tensors were picked", picked(record))] if selection(record) else []),
-        Section("settings", "Settings", settings(record)),
-        Section("provenance", "Provenance", [provenance(record)]),
-    ]
-    return Page(
-        title=record.name,
-        subtitle=f"{record.method} on {model} · {data} · {shots_text(record.run.get('shots'))} · "
-        f"seed {words.plain(record.run.get('seed'))}",
-        verdict=verdict.of_one(record),
-        tiles=tiles(record),
-        sections=sections,
-        rows=[run_row(record)],
-    )
-
-
-def tiles(record: Record) -> list[Tile]:
-    row, spent = headline(record), cost(record)
-    images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
-    removed = row["errors_removed"]
-    beside = f"{words.signed_percent(-removed)} errors" if removed is not None else "share of errors: not measured"
-    return [
-        Tile("after", words.percent(row["accuracy"]), f"95 % {words.interval(row['interval'])}, {images}"),
-        Tile("zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
-        Tile("gain, points", words.points(row["gain"]), beside),
-        Tile("trained", words.count(spent["trainable_parameters"]), words.share(spent["trainable_percent"])),
-    ]
-
-
-def result(record: Record) -> list[Block]:
-    blocks: list[Block] = []
-    pair = paired_test(record)
-    if pair:
-        blocks.append(
-            Table(
-                f"The same {words.these(pair['n'], 'test image')}, before and after",
-                (
-                    Column("case", ""),
-                    Column("right", "right after", words.count),
-                    Column("wrong", "wrong after", words.count),
-                ),
-                [
-                    {"case": "right zero-shot", "right": pair["both_right"], "wrong": pair["broken"]},
-                    {"case": "wrong zero-shot", "right": pair["fixed"], "wrong": pair["both_wrong"]},
-                ],
-            )
-        )
-        blocks.append(
-            Text(
-                f"{words.these(pair['fixed'], 'image')} fixed, {pair['broken']:,} broken. If adapting changed nothing, a "
-                f"split at least this uneven would come up with {words.p_value(pair['p'])} (McNemar's exact test)."
-            )
-        )
-    else:
-        blocks.append(Text(f"Paired test: {words.NOT_MEASURED}; {why_unpaired(record)}.", missing=True))
-    blocks += [Text(note) for note in disagreements(record)]
-    if measures := beside_headline(record):
-        rows = [row | {when: _measure(row["key"], row[when]) for when in ("after", "zero_shot")} for row in measures]
-        columns = (Column("measure", "measure"), Column("after", "after"), Column("zero_shot", "zero-shot"))
-        blocks.append(Table("Other measures of the same images", columns, rows))
-    if len(tests := every_test(record)) > 1:
-        blocks.append(Table("Every test", ACCURACIES, tests))
-    return blocks
-
-
 ACCURACIES = (
     Column("test", "test"),
     Column("n", "images", words.count),
@@ -132,6 +43,90 @@ ACCURACIES = (
     Column("zero_shot", "zero-shot", words.percent),
     Column("gain", "gain, points", words.points),
 )
+
+
+def page_of(record: Record) -> Page:
+    """Everything the folder tells of one run."""
+    return Page(
+        title=record.name,
+        subtitle=f"{record.method} on {record.model} · {record.data} · {shots_text(record.run.get('shots'))} · "
+        f"seed {words.plain(record.run.get('seed'))}",
+        verdict=verdict.of_one(record),
+        tiles=tiles(record),
+        sections=[
+            Section("result", "The result, image by image", result(record)),
+            Section("cost", "What it cost, how it trained", cost_and_training(record)),
+            Section("errors", "Where it errs", errors(record)),
+            Section("confidence", "Can you trust its confidence?", confidence(record)),
+            Section("forgotten", "What was forgotten", forgotten(record)),
+            Section("images", "Images", galleries(record)),
+            *([Section("selection", "Which tensors were picked", picked(record))] if selection(record) else []),
+            Section("settings", "Settings", settings(record)),
+            Section("provenance", "Provenance", [provenance(record)]),
+        ],
+        rows=[run_row(record)],
+    )
+
+
+def facts(title: str, pairs: Sequence[tuple[str, Any]], folded: bool = False) -> Table:
+    """Names and values, without a heading."""
+    rows = [{"fact": name, "value": words.plain(value)} for name, value in pairs]
+    return Table(title, (Column("fact", ""), Column("value", "")), rows, folded)
+
+
+def tiles(record: Record) -> list[Tile]:
+    row, spent = headline(record), cost(record)
+    images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
+    removed = row["errors_removed"]
+    if removed is None:
+        beside = ""
+    elif removed >= 0:
+        beside = f"{words.percent(removed)} of zero-shot's errors gone"
+    else:
+        beside = f"{words.percent(-removed)} more errors than zero-shot"
+    return [
+        Tile("after", words.percent(row["accuracy"]), f"95 % {words.interval(row['interval'])}, {images}"),
+        Tile("zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
+        Tile("gain, points", words.points(row["gain"]), beside),
+        Tile(
+            "trained numbers",
+            words.count(spent["trainable_parameters"]),
+            f"{words.share(spent['trainable_percent'])} of the backbone",
+        ),
+    ]
+
+
+def result(record: Record) -> list[Block]:
+    """Both tables, then what they mean."""
+    blocks: list[Block] = []
+    pair = paired_test(record)
+    if pair:
+        columns = (
+            Column("case", ""),
+            Column("right", "right after", words.count),
+            Column("wrong", "wrong after", words.count),
+        )
+        rows = [
+            {"case": "right zero-shot", "right": pair["both_right"], "wrong": pair["broken"]},
+            {"case": "wrong zero-shot", "right": pair["fixed"], "wrong": pair["both_wrong"]},
+        ]
+        blocks.append(Table(f"The same {words.these(pair['n'], 'test image')}, before and after", columns, rows))
+    if measures := beside_headline(record):
+        shown = [row | {when: _measure(row["key"], row[when]) for when in ("after", "zero_shot")} for row in measures]
+        columns = (Column("measure", "measure"), Column("after", "after"), Column("zero_shot", "zero-shot"))
+        blocks.append(Table("All measures of these images", columns, shown))
+    if pair:
+        text = (
+            f"{words.these(pair['fixed'], 'image')} fixed, {pair['broken']:,} broken. If adapting changed nothing, a "
+            f"split at least this uneven would come up with {words.p_value(pair['p'])} (McNemar's exact test)."
+        )
+        blocks.append(Text(text))
+    else:
+        blocks.append(Text(f"Paired test: {words.NOT_MEASURED}; {why_unpaired(record)}.", missing=True))
+    blocks += [Text(note) for note in disagreements(record)]
+    if len(tests := every_test(record)) > 1:
+        blocks.append(Table("Every test", ACCURACIES, tests))
+    return blocks
 
 
 def _measure(key: str, value: float | None) -> str:
@@ -151,43 +146,41 @@ def disagreements(record: Record) -> list[str]:
         if abs(counted - told.accuracy) > 1e-4 or (told.n is not None and told.n != len(rows)):
             notes.append(
                 f"Note: {file} holds {words.these(len(rows), 'image')}, {words.percent(counted)} right; run.json says "
-                f"{words.percent(told.accuracy)} of {words.count(told.n)}. The paired test uses the file."
+                f"{words.percent(told.accuracy)} of {words.count(told.n)}. Tables of single images use the file."
             )
     return notes
 
 
-def training(record: Record) -> list[Block]:
+def cost_and_training(record: Record) -> list[Block]:
+    """The loss curve beside the table of costs."""
     rows, validated = steps(record), validations(record)
     blocks: list[Block] = []
     if any(row["loss"] is not None or row["parts"] for row in rows):
         parts = list(dict.fromkeys(name for row in rows for name in row["parts"]))
-        smooth = (
-            f"; each point is a mean over stretches, {plots.MOST_POINTS} in all"
-            if len(rows) > plots.MOST_POINTS
-            else ""
-        )
+        told = f" and its parts {', '.join(parts)}" if parts else ""
+        smooth = f"; every point is the mean of a stretch, {plots.MOST_POINTS} in all"
         last = next((row["loss"] for row in reversed(rows) if row["loss"] is not None), None)
         blocks.append(
             Drawing(
                 "loss",
                 plots.loss_curve(rows, validated),
-                f"Training loss over {words.these(rows[-1]['step'], 'step')}{', with its parts ' + ', '.join(parts) if parts else ''}"
-                f"{smooth}. {'Below: accuracy on the validation images.' if validated else 'No validation during training.'}",
+                f"Training loss{told} over {words.these(rows[-1]['step'], 'step')}"
+                f"{smooth if len(rows) > plots.MOST_POINTS else ''}. One run, so no interval. "
+                f"{'Below: accuracy on the validation images.' if validated else 'No validation during training.'}",
                 f"Loss curve; the last loss is {words.decimals(last)}.",
             )
         )
     else:
         blocks.append(Text(f"Loss: {words.NOT_MEASURED}; metrics.jsonl tells of no training step.", missing=True))
+    blocks.append(facts("Cost", [(name, show(cost(record)[key])) for key, (name, show) in COST.items()]))
     final = record.section("metrics").get("validation")
-    if isinstance(final, dict) and words.number(final.get("accuracy")) is not None:
-        n = f" of {words.these(int(final['n']), 'image')}" if words.number(final.get("n")) else ""
-        blocks.append(Text(f"Validation accuracy at the end: {words.percent(final['accuracy'])}{n}."))
+    if isinstance(final, Mapping) and words.number(final.get("accuracy")) is not None:
+        n = words.number(final.get("n"))
+        images = f" of {words.these(int(n), 'image')}" if n else ""
+        blocks.append(Text(f"Validation accuracy at the end: {words.percent(final['accuracy'])}{images}."))
     if record.unreadable_lines:
-        blocks.append(
-            Text(
-                f"{words.these(record.unreadable_lines, 'line')} of metrics.jsonl could not be read and were left out."
-            )
-        )
+        lines = words.these(record.unreadable_lines, "line")
+        blocks.append(Text(f"{lines} of metrics.jsonl could not be read and were left out."))
     return blocks
 
 
@@ -198,7 +191,8 @@ def settings(record: Record) -> list[Block]:
     if recipe := list(flatten(record.section("recipe"))):
         blocks.append(facts("The whole recipe, resolved", recipe, folded=True))
     for key, title in (("sites", "Adapted sites"), ("inert", "Inert: adapted, but nothing reads them")):
-        if isinstance(names := record.run.get(key), list) and names:
+        names = record.run.get(key)
+        if isinstance(names, list) and names:
             blocks.append(facts(f"{title} ({len(names):,})", [(key, names)], folded=True))
     return blocks
 
@@ -206,9 +200,9 @@ def settings(record: Record) -> list[Block]:
 def provenance(record: Record) -> Table:
     model, data, machine = record.section("model"), record.section("data"), record.section("environment")
     splits = ", ".join(f"{key} {words.count(data.get(key))}" for key in ("train", "val", "test"))
-    dirty = {True: " with uncommitted changes", False: ""}.get(machine.get("dirty"), "")  # type: ignore[call-overload]
+    dirty = " with uncommitted changes" if machine.get("dirty") else ""
     versions = [
-        f"{name} {machine[name]}" for name in ("cliptune", "python", "torch", "transformers") if machine.get(name)
+        f"{name} {machine[name]}" for name in ("cliptune", "python", "torch", "transformers") if name in machine
     ]
     rows = [
         ("run", record.name),

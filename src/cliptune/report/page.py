@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -51,11 +52,17 @@ def render(page: Page) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=unbroken,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["svg"] = lambda drawing: Markup(theme.svg(drawing.figure, drawing.name))
     return environment.get_template(TEMPLATE).render(page=page)
+
+
+def unbroken(value: Any) -> Any:
+    """A line never ends between a number and its sign."""
+    return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
 def markdown(page: Page) -> str:

@@ -9,13 +9,19 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from cliptune.report import theme, words
 from cliptune.report.statistics import wilson
 from cliptune.report.tables import Row
 
 MOST_LABELLED = 40
+MOST_COUNTED = 16
 MOST_POINTS = 400
+FEW = 10
+"""images in a bin of confidence under which its point is drawn hollow and pale"""
+WIDE = 10.0
+"""inches: the width of the page"""
 PARTS = ("q", "k", "v", "o", "fc1", "fc2", "ln1", "ln2")
 
 
@@ -32,10 +38,8 @@ def thinned(steps: Sequence[int], values: Sequence[float], most: int = MOST_POIN
 def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = ()) -> Figure:
     """The loss and its parts by step; validation accuracy below, where there was any."""
     figure = Figure(figsize=(5.2, 4.6 if validated else 3.4), layout="constrained")
-    panels = figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0]
-    if validated:
-        panels[0].set_box_aspect(0.42)
-        panels[1].set_box_aspect(0.22)
+    ratios = {"height_ratios": [2.4, 1] if validated else [1]}
+    panels = figure.subplots(len(ratios["height_ratios"]), 1, sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
     total = [(row["step"], row["loss"]) for row in rows if row["loss"] is not None]
     lines = {"loss": total} if total else {}
     for name in dict.fromkeys(name for row in rows for name in row["parts"]):
@@ -43,7 +47,7 @@ def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = ()) -> Figure:
     if len(lines) == 2 and all(found == total for found in lines.values()):
         lines.pop("loss")
     for index, (name, found) in enumerate(lines.items()):
-        x, y = thinned(*zip(*found))
+        x, y = thinned([step for step, _ in found], [value for _, value in found])
         look = theme.series(index) | {"marker": theme.MARKERS[index % 8] if len(lines) > 1 or len(x) < 3 else None}
         panels[0].plot(x, y, label=name, markevery=max(len(x) // 8, 1), markersize=4, **look)
     panels[0].set_ylabel("loss (nats)")
@@ -90,10 +94,11 @@ def confusion_matrix(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     image = ax.imshow(shown, cmap="Blues", vmin=0, vmax=100, interpolation="none", aspect="equal")
     figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class (%)")
     longest = 18 if len(names) <= 20 else 14
-    texts = [words.short(name, longest) for name in names]
-    slant = {"rotation": 90} if max(len(text) for text in texts) > 3 else {}
-    ax.set_xticks(range(len(names)), texts, **slant, fontsize=8 if len(names) <= 25 else 6.5)
-    ax.set_yticks(range(len(names)), texts, fontsize=8 if len(names) <= 25 else 6.5)
+    texts = words.distinct(names, longest)
+    letters = 8.0 if len(names) <= 25 else 6.5
+    slant = 90.0 if max(len(text) for text in texts) > 3 else 0.0
+    ax.set_xticks(range(len(names)), texts, rotation=slant, fontsize=letters)
+    ax.set_yticks(range(len(names)), texts, fontsize=letters)
     ax.set_xlabel("answer")
     ax.set_ylabel("true class")
     ax.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
@@ -101,7 +106,7 @@ def confusion_matrix(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     ax.grid(False)
     ax.grid(which="minor", color=theme.NEUTRAL, linewidth=0.4)
     ax.tick_params(which="minor", length=0)
-    if len(names) <= 16:
+    if len(names) <= MOST_COUNTED:
         for (i, j), n in np.ndenumerate(counts):
             if n:
                 colour = "#ffffff" if shares[i, j] > 0.55 else "#000000"
@@ -114,15 +119,16 @@ def confused_pairs(rows: Sequence[Row], most: int = 20) -> Figure:
     """The most frequent mistakes, after and zero-shot, for more classes than a matrix can name."""
     wrong = sorted((row for row in rows if row["label"] != row["answer"]), key=lambda row: -row["n"])
     wrong = [row for row in wrong if row["n"]][:most]
-    figure, ax = theme.canvas(7.4, 0.9 + 0.3 * max(len(wrong), 1))
+    figure, ax = theme.canvas(WIDE, 0.9 + 0.3 * max(len(wrong), 1))
     y = np.arange(len(wrong))
     ax.barh(y - 0.2, [row["n"] for row in wrong], 0.38, color=theme.AFTER, label="after")
     if any(row["zero_shot"] is not None for row in wrong):
         counts = [row["zero_shot"] or 0 for row in wrong]
         ax.barh(y + 0.2, counts, 0.38, facecolor="none", edgecolor=theme.BEFORE, hatch="////", label="zero-shot")
-        ax.legend(loc="lower right")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     ax.set_yticks(y, [f"{words.short(row['label'], 26)} → {words.short(row['answer'], 26)}" for row in wrong])
-    ax.invert_yaxis()
+    ax.set_ylim(max(len(wrong), 1) - 0.4, -0.6)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("test images (true class → answer)")
     ax.grid(axis="y", visible=False)
     return figure
@@ -138,14 +144,15 @@ def reliability_diagram(rows: Sequence[Row]) -> Figure:
         found = [row for row in rows if row["when"] == when]
         if not found:
             continue
-        x = np.array([100 * row["confidence"] for row in found])
-        y = np.array([100 * row["accuracy"] for row in found])
-        low, high = 100 * np.array([row["interval"] for row in found]).T
-        ax.errorbar(x, y, _whiskers(y, low, high), fmt="none", ecolor=colour, elinewidth=0.9)
-        ax.plot(x, y, color=colour, linestyle=dash, linewidth=1.1, alpha=0.7)
-        for x_i, y_i, row in zip(x, y, found):
-            face = colour if row["n"] >= 10 else "#ffffff"
-            ax.plot(x_i, y_i, marker=marker, color=colour, markerfacecolor=face, linestyle="none")
+        sound = [row for row in found if row["n"] >= FEW]
+        line = [[100 * row[key] for row in sound] for key in ("confidence", "accuracy")]
+        ax.plot(*line, color=colour, linestyle=dash, linewidth=1.1, alpha=0.7)
+        for row in found:
+            few = row["n"] < FEW
+            face, alpha = ("#ffffff", 0.35) if few else (colour, 1.0)
+            x, low, high = 100 * row["confidence"], 100 * row["interval"][0], 100 * row["interval"][1]
+            ax.plot([x, x], [low, high], color=colour, linewidth=0.9, alpha=alpha)
+            ax.plot(x, 100 * row["accuracy"], marker, color=colour, markerfacecolor=face, alpha=alpha)
         ax.plot([], [], color=colour, marker=marker, linestyle=dash, label=f"{when}, ECE {100 * found[0]['ece']:.1f} %")
     ax.set(xlim=(-2, 102), ylim=(-2, 102), xlabel="confidence in the answer (%)", ylabel="accuracy (%)")
     ax.set_aspect("equal")
@@ -153,24 +160,19 @@ def reliability_diagram(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _whiskers(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return np.maximum(np.stack([y - low, high - y]), 0)
-
-
 @theme.themed
 def class_change(rows: Sequence[Row], most: int = MOST_LABELLED) -> Figure:
     """Every class before and after, the best change on top; with too many classes, both ends of that list."""
     known = sorted((row for row in rows if row["accuracy"] is not None), key=lambda row: -(row["change"] or 0.0))
     shown = known if len(known) <= most else known[: most // 2] + known[-(most // 2) :]
-    figure, ax = theme.canvas(7.4, 1.2 + 0.22 * max(len(shown), 2))
+    figure, ax = theme.canvas(WIDE, 1.2 + 0.22 * max(len(shown), 2))
     for y, row in enumerate(shown):
         before, after = row["zero_shot"], row["accuracy"]
         _dumbbell(ax, y, before, after, _bounds(before, row["n"]), _bounds(after, row["n"]))
     if len(known) > most:
         ax.axhline(most // 2 - 0.5, color=theme.NEUTRAL, linestyle=":")
-    ax.set_yticks(range(len(shown)), [words.short(row["class"], 30) for row in shown])
+    ax.set_yticks(range(len(shown)), words.distinct([row["class"] for row in shown], 36))
     ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.set_xlim(-3, 103)
     ax.set_xlabel("accuracy (%)")
     ax.legend(handles=_before_after(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
@@ -203,7 +205,7 @@ def _before_after() -> list[Line2D]:
 @theme.themed
 def retention_plot(rows: Sequence[Row], gained: Row) -> Figure:
     """What was adapted for, on top, and what was not, below: before and after on one scale."""
-    figure, ax = theme.canvas(7.4, 1.25 + 0.42 * (len(rows) + 1))
+    figure, ax = theme.canvas(WIDE, 1.25 + 0.42 * (len(rows) + 1))
     target = {
         "name": f"{gained['test'] or 'test'} (adapted for)",
         "before": gained["zero_shot"],
@@ -216,7 +218,6 @@ def retention_plot(rows: Sequence[Row], gained: Row) -> Figure:
     ax.axhline(0.5, color=theme.NEUTRAL, linestyle=":")
     ax.set_yticks(range(len(rows) + 1), [words.short(row["name"], 32) for row in (target, *rows)])
     ax.set_ylim(len(rows) + 0.5, -0.5)
-    ax.set_xlim(-3, 103)
     ax.set_xlabel("accuracy (%)")
     ax.legend(handles=_before_after(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
@@ -229,7 +230,8 @@ def selection_map(rows: Sequence[Row]) -> Figure:
     towers = sorted({row["tower"] for row in placed}, key=lambda name: (name != "vision", name))
     ranked = [row["score"] for row in placed if row["score"] and row["score"] > 0 and not row["inert"]]
     low, high = (min(ranked), max(ranked)) if ranked else (0.1, 1.0)
-    norm = LogNorm(low, high if high > low else low * 10)
+    high = high if high > low else low * 10
+    norm = LogNorm(low, high)
     parts = {tower: _parts(row["part"] for row in placed if row["tower"] == tower) for tower in towers}
     columns = {tower: 1 + max(row["block"] for row in placed if row["tower"] == tower) for tower in towers}
     height = 1.5 + 0.23 * max(len(found) for found in parts.values())
@@ -247,7 +249,7 @@ def selection_map(rows: Sequence[Row]) -> Figure:
     bar = figure.colorbar(
         ScalarMappable(norm, "cividis"), ax=list(panels), shrink=0.9, label="score (log scale, no unit)"
     )
-    ticks = _log_ticks(norm.vmin, norm.vmax)
+    ticks = _log_ticks(low, high)
     bar.set_ticks(ticks, labels=[words.abbreviated(tick) for tick in ticks])
     bar.minorticks_off()
     dot = Line2D([], [], marker="o", color="#000000", markerfacecolor="#ffffff", linestyle="none", label="picked")
@@ -284,6 +286,13 @@ def _score_cells(ax: Axes, rows: Sequence[Row], place: dict[str, int], columns: 
     ax.set_yticks(np.arange(len(place) + 1) - 0.5, minor=True)
     ax.grid(which="minor", color="#ffffff", linewidth=0.5)
     ax.tick_params(which="minor", length=0)
-    x = [row["block"] for row in rows if row["picked"]]
-    y = [place[row["part"]] for row in rows if row["picked"]]
-    ax.plot(x, y, marker="o", color="#000000", markerfacecolor="#ffffff", markersize=5, linestyle="none")
+    picked = [(row["block"], place[row["part"]]) for row in rows if row["picked"]]
+    ax.plot(
+        [x for x, _ in picked],
+        [y for _, y in picked],
+        marker="o",
+        color="#000000",
+        markerfacecolor="#ffffff",
+        markersize=5,
+        linestyle="none",
+    )

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cliptune.report import theme, words
+from cliptune.report import plots, theme, words
 from cliptune.report.compare import shots_text
 from cliptune.report.statistics import mean_and_deviation
 from cliptune.report.tables import Row
@@ -51,7 +51,7 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
     """A line per label over shots (log₂ axis), points moved a little aside so that bars do not cover each other."""
     rows = [row for row in rows if words.number(row["shots"]) and row["accuracy"] is not None]
     labels = [label for label in order if any(row["label"] == label for row in rows)]
-    figure, ax = theme.canvas(5.6, 3.9 + 0.12 * len(labels))
+    figure, ax = theme.canvas(5.2, 3.9 + 0.12 * len(labels))
     _zero_shot_line(ax, rows)
     for place, label in enumerate(labels):
         found = sorted((row for row in rows if row["label"] == label), key=lambda row: row["shots"])
@@ -76,7 +76,7 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
 def accuracy_by_label(rows: Sequence[Row], order: dict[str, int]) -> Figure:
     """A row per label and number of shots: what remains of the shots curve where there is one number of shots."""
     rows = [row for row in rows if row["accuracy"] is not None]
-    figure, ax = theme.canvas(5.6, 1.3 + 0.36 * len(rows))
+    figure, ax = theme.canvas(5.2, 1.3 + 0.36 * len(rows))
     zero_shot, _ = mean_and_deviation([row["zero_shot"] for row in rows if row["zero_shot"] is not None])
     if zero_shot is not None:
         ax.axvline(100 * zero_shot, color=theme.NEUTRAL, linestyle=":", label="zero-shot")
@@ -100,17 +100,10 @@ def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int]) -> Figure
     sizes = [row["trainable_parameters"] for row in rows if row["trainable_parameters"] > 0]
     low, high = (min(sizes), max(sizes)) if sizes else (1.0, 10.0)
     none_at = low / 4
-    figure, ax = theme.canvas(5.6, 3.9 + 0.12 * len(order))
+    figure, ax = theme.canvas(5.2, 3.9 + 0.12 * len(order))
     _zero_shot_line(ax, rows)
-    told = set()
     for row in rows:
-        x = row["trainable_parameters"] or none_at
-        _point(ax, x, row, theme.series(order[row["label"]]), None if row["label"] in told else row["label"])
-        told.add(row["label"])
-        if len({other["shots"] for other in rows}) > 1 and words.number(row["shots"]) is not None:
-            ax.annotate(
-                f"{row['shots']}", (x, 100 * row["accuracy"]), (6, -3), textcoords="offset points", fontsize=7.5
-            )
+        _point(ax, row["trainable_parameters"] or none_at, row, theme.series(order[row["label"]]), row["label"])
     ax.set_xscale("log")
     ticks = sorted({float(f"{value:.1g}") for value in np.geomspace(low, high, 4)})
     names = [words.abbreviated(tick) for tick in ticks]
@@ -134,7 +127,7 @@ def forest(means: Sequence[Row], cells: Sequence[Row]) -> Figure:
         for cell in cells:
             if (cell["first"], cell["second"]) == (mean["first"], mean["second"]):
                 lines.append((f"{shots_text(cell['shots'])}, seed {words.plain(cell['seed'])}", cell, False))
-    figure, ax = theme.canvas(7.4, 1.0 + 0.23 * max(len(lines), 2))
+    figure, ax = theme.canvas(plots.WIDE, 1.0 + 0.23 * max(len(lines), 2))
     ax.axvline(0, color=theme.INK, linewidth=0.9)
     for y, (_, row, whole) in enumerate(lines):
         low, high = (100 * end for end in row["interval"])
@@ -153,23 +146,16 @@ def forest(means: Sequence[Row], cells: Sequence[Row]) -> Figure:
 @theme.themed
 def gain_and_retention(rows: Sequence[Row], name: str, order: dict[str, int]) -> Figure:
     """Gain on what was adapted for against the change on `name`, which was not; bars are deviations over seeds."""
-    rows = [row for row in rows if row["gain"] is not None and name in row["retention"]]
-    figure, ax = theme.canvas(5.6, 3.9 + 0.12 * len(order))
+    figure, ax = theme.canvas(5.2, 3.9 + 0.12 * len(order))
     ax.axhline(0, color=theme.INK, linewidth=0.9)
     ax.axvline(0, color=theme.INK, linewidth=0.9)
-    told = set()
     for row in rows:
         change, deviation = row["retention"][name]
         x_bar = 100 * (row["gain_deviation"] or 0.0)
         look = theme.series(order[row["label"]]) | {"linestyle": "none"}
-        label = None if row["label"] in told else row["label"]
-        told.add(row["label"])
         ax.errorbar(
-            100 * row["gain"], 100 * change, 100 * (deviation or 0.0), x_bar, elinewidth=1.0, label=label, **look
+            100 * row["gain"], 100 * change, 100 * (deviation or 0.0), x_bar, elinewidth=1.0, label=row["label"], **look
         )
-        if len({other["shots"] for other in rows}) > 1 and words.number(row["shots"]) is not None:
-            at = (100 * row["gain"], 100 * change)
-            ax.annotate(f"{row['shots']}", at, (6, 3), textcoords="offset points", fontsize=7.5)
     ax.set_xlabel("gain over zero-shot (points)")
     ax.set_ylabel(f"change on {words.short(name, 24)} (points)")
     _legend_below(figure, ax)

@@ -61,7 +61,7 @@ def gain_figure(
     return Drawing(
         figure,
         plots_compare.gain_and_retention(shown, name, order),
-        f"{opening(place, places, 'gain')} beside the change on {name}, which was not adapted for{said}; below 0, "
+        f"{opening(place, places, 'gain')}{said} beside the change on {name}, which was not adapted for; below 0, "
         f"forgotten. {bars}{single}.",
         "; ".join(f"{row['label']} {words.points(row['retention'][name][0])} points" for row in shown),
     )

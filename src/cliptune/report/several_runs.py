@@ -130,7 +130,9 @@ def differences(runs: Sequence[Named], found: Pairs, places: Sequence[Place]) ->
             best = leader(runs, place)
             blocks.append(forest_of(index, rows, at(found.cells, place), place, places, best[0] if best else ""))
     if not found.means:
-        blocks.append(Text(f"Paired differences: {words.NOT_MEASURED}; no two runs saw the same episode.", missing=True))
+        blocks.append(
+            Text(f"Paired differences: {words.NOT_MEASURED}; no two runs saw the same episode.", missing=True)
+        )
     else:
         difference = (
             Column("first", "first"),

@@ -105,7 +105,8 @@ def svg(figure: Figure, name: str) -> str:
     found = found[found.index("<svg") :].strip()
     found = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", found, flags=re.DOTALL)
     found = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", found, count=1)
-    return re.sub(r">\s+<", "><", found.replace(INK, "currentColor")).replace('"figure_1"', f'"{name}-figure"')
+    found = re.sub(r'(<g) id="[^"]*"', r"\1", found)  # 'axes_1' in every figure; the ids that are used are salted
+    return re.sub(r">\s+<", "><", found.replace(INK, "currentColor"))
 
 
 def png(figure: Figure, path: Path) -> Path:

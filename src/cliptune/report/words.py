@@ -1,6 +1,7 @@
 """How numbers are written in reports, the card and tables: one place, standard library only."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,6 +142,18 @@ def short(name: Any, longest: int) -> str:
         return text
     tail = max((longest - 1) // 3, 1)
     return f"{text[: longest - 1 - tail]}…{text[-tail:]}"
+
+
+def distinct(names: Sequence[Any], longest: int) -> list[str]:
+    """Short names that stay apart: where cutting makes two alike, the words they all begin with go; else a number."""
+    cut = [short(name, longest) for name in names]
+    if len(set(cut)) == len(set(map(str, names))):
+        return cut
+    split = [str(name).split() for name in names]
+    alike = next((i for i, column in enumerate(zip(*split)) if len(set(column)) > 1), 0)
+    cut = [short(" ".join(["…" * bool(alike), *parts[alike:]]).strip(), longest) for parts in split]
+    seen = Counter(cut)
+    return [text if seen[text] == 1 else f"{text[: longest - 5]} ({index})" for index, text in enumerate(cut, start=1)]
 
 
 def these(number_of: int, noun: str, plural: str = "") -> str:

@@ -7,6 +7,7 @@ The loop is given training and validation images; it never sees a test split.
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,11 +101,7 @@ def descend(
         for group in bare.param_groups:
             group["lr"] = lr
         indices = batch_indices(len(lesson.train), settings.batch, seed, step)
-        generator = torch.Generator().manual_seed(stream_seed(seed, phase.name, "augment", step))
-        with torch.random.fork_rng():
-            torch.manual_seed(stream_seed(seed, phase.name, "dropout", step))
-            values = student.backward(indices, generator)
-        _refuse_nan(values, phase, step)
+        values = gradients(student, indices, seed, phase, step)
         alarm.look(step - start.step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -128,6 +125,21 @@ def descend(
     adapter.finish(phase, bare, stream_seed(seed, phase.name, "finish", 0))
     compute.accelerator.free_memory()
     adapter.eval()
+
+
+def gradients(student: "Student", indices: list[int], seed: int, phase: Phase, step: int) -> dict[str, float]:
+    """Accumulate a step's gradients from its own streams of random numbers; the loss terms by name."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, phase.name, "augment", step))
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(seed, phase.name, "dropout", step))
+        values = student.backward(indices, generator)
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise UserError(
+            f"the loss ({', '.join(bad)}) is not a number at step {step + 1} of phase {phase.name}",
+            "lower train.lr, for instance --set train.lr=1e-4, or use --dtype float32",
+        )
+    return values
 
 
 class Student:
@@ -253,12 +265,3 @@ def stream_seed(*parts: int | str) -> int:
     """A 63-bit seed for one named stream of random numbers."""
     text = "\0".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
-
-
-def _refuse_nan(values: dict[str, float], phase: Phase, step: int) -> None:
-    bad = [name for name, value in values.items() if value != value or abs(value) == float("inf")]
-    if bad:
-        raise UserError(
-            f"the loss ({', '.join(bad)}) is not a number at step {step + 1} of phase {phase.name}",
-            "lower train.lr, for instance --set train.lr=1e-4, or use --dtype float32",
-        )

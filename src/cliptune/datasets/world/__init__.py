@@ -9,7 +9,7 @@ Nothing is kept on disk. Fonts come with matplotlib; three of them are held out 
 in eleven of every shape (`HELD_OUT_PAIRS`).
 """
 
-from .captions import Caption, describe
+from .captions import describe
 from .glyphs import DIGITS, HELD_OUT_FONTS, LETTERS, SHAPES, TRAINING_FONTS
 from .render import SIDE, render
 from .scenes import COLOURS, HELD_OUT_PAIRS, Kind, Scene, random_scene, scene_of
@@ -23,7 +23,6 @@ __all__ = [
     "SHAPES",
     "SIDE",
     "TRAINING_FONTS",
-    "Caption",
     "Kind",
     "Scene",
     "describe",
