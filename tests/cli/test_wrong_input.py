@@ -82,7 +82,7 @@ LINES = [
     ("train dora --set train.steps=0", "train.steps = 0", "at least 1"),
     ("train dora --set train.lr=-1", "train.lr = -1", "at least 0"),
     ("train dora --set train.crop=[0.5,0.1]", "train.crop", "low first"),
-    ("train dora --set evaluate.retention=worlds/shapes", "'worlds'", "did you mean 'world'?"),
+    ("train dora --set evaluate.retention=worlds", "'worlds'", "did you mean 'world'?"),
     ("train dora --data nowhere", "'nowhere'", "known: "),
     ("train dora --data no/where", "no/where does not exist", "folder"),
     ("train dora --data digit", "'digit'", "did you mean 'digits'?"),

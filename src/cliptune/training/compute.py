@@ -3,7 +3,6 @@
 import resource
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -19,14 +18,13 @@ class Compute:
     """A device and a precision. Weights and the adapter's numbers stay float32; the towers run under autocast."""
 
     accelerator: Accelerator
+    device: torch.device
     dtype: str
 
-    @property
-    def device(self) -> torch.device:
-        return self.accelerator.device
-
-    def autocast(self) -> Any:
-        return self.accelerator.autocast()
+    def autocast(self) -> torch.autocast:
+        """The towers' precision. Our own, because accelerate's follows the state of whoever asked last."""
+        lower = torch.float16 if self.dtype == "float16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=lower, enabled=self.dtype != "float32")
 
     def peak_memory_bytes(self) -> int:
         """Largest memory so far: allocated on the GPU, else resident in this process."""
@@ -62,4 +60,5 @@ def compute(device: str = "auto", dtype: str = "auto") -> Compute:
         raise UserError("--dtype float16 needs a GPU", "use --dtype bfloat16 or float32 on the CPU")
     # accelerate keeps one precision per process in a shared state; a new run may want another.
     AcceleratorState._reset_state(reset_partial_state=True)
-    return Compute(Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype]), dtype)
+    accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
+    return Compute(accelerator, accelerator.device, dtype)

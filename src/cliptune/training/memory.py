@@ -7,9 +7,9 @@ from transformers import CLIPModel
 
 from cliptune.errors import UserError
 
-SAVED_PER_BLOCK = 20
-"""float32 activations of a block's width kept per token for the backward pass of an adapted block; measured between 15
-(low-rank, float32) and 23 (every weight trained)"""
+SAVED_PER_BLOCK = 26
+"""float32 numbers kept for the backward pass per token and block, in widths of the tower. Counted on ViT-B/16: 14 for
+BitFit, 20 for LoRA, AST and full fine-tuning, 26 for DoRA with dropout; the largest is taken for all"""
 
 
 def parse_bytes(text: str) -> int:
