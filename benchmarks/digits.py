@@ -129,7 +129,7 @@ def paired_table(found: dict, runs: Sequence[Any]) -> str:
 
 
 def verdicts(rows: dict, zero: float) -> str:
-    """In words: which low-rank methods and AST miss the bar of 60 % of zero-shot's errors, and who loses to the probe."""
+    """In words: the share of zero-shot's errors that each method removes, and where it does not beat the probe."""
     lines = []
     for label in ("LoRA r=2", "LoRA-XS r=16", "DoRA r=2", "DoRA r=1", "AST", "AST without SCL"):
         removed = 100 * (rows[label, 16]["accuracy"] - zero) / (1 - zero)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cliptune.cli.main import main
 from cliptune.datasets.base import ImageSet
 from cliptune.datasets.sets import digits as digits_module

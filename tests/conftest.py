@@ -6,12 +6,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
 from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet
 from cliptune.methods import METHODS
@@ -46,10 +46,9 @@ def few_digits(digits: ImageSet) -> ImageSet:
 
 
 @pytest.fixture(autouse=True)
-def away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test writes to the current folder goes to its own temporary one."""
     monkeypatch.chdir(tmp_path)
-    yield
 
 
 def small_method(name: str, **changes: Any) -> Method:

@@ -1,12 +1,14 @@
 """Writing files whole or not at all."""
 
+import contextlib
 import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cliptune.errors import UserError
@@ -34,7 +36,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             raise cannot_write(path, OSError(errno.ENOSPC, str(problem))) from problem
         raise
     finally:
-        half.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,6 +48,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     """A safetensors file; the tensors are written as they are, from the CPU, in the mapping's order."""
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_whole(path, lambda half: save_file(ready, half, metadata=metadata))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        UserError: the file cannot be read or is not whole.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as problem:
+        raise UserError(f"{path} is broken: {problem}", "train again with --fresh") from None
 
 
 def cannot_write(path: Path, problem: OSError) -> UserError:

@@ -146,11 +146,11 @@ def execute(
     folder = out or Path("runs") / run_name(plan.recipe)
     if _already_done(folder, plan.recipe, resume=resume, fresh=fresh):
         return Run(folder, plan.backbone)
+    files.writable_folder(folder)
     adapter = plan.attach()
     lesson = make_lesson(plan)
     evaluation = Evaluation.before(plan)
     decode(lesson)
-    files.writable_folder(folder)
     files.room_for(folder, 3 * sum(tensor.nbytes for tensor in adapter.state().values()) + 20_000_000)
     if fresh and folder.exists():
         shutil.rmtree(folder)
@@ -264,7 +264,7 @@ def _already_done(folder: Path, recipe: Recipe, *, resume: bool, fresh: bool) ->
     if not folder.exists():
         return False
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "run.json").is_file()):
-        raise UserError(f"{folder} exists and is not a run", "give another --out")
+        raise UserError(f"{folder} exists and is not a run", "give another folder with --out")
     if fresh or not (folder / "run.json").is_file():
         return False
     record = read_record(folder)

@@ -22,6 +22,14 @@ SMALL_BACKBONE = 20_000_000
 
 
 @dataclass(frozen=True)
+class Header:
+    """The table [recipe]."""
+
+    preset: Literal["auto", "paper", "small"] = "auto"
+    """whose defaults are taken; --preset wins"""
+
+
+@dataclass(frozen=True)
 class DataSettings:
     name: str = "digits"
     """a data set's name, a folder (one sub-folder per class) or a CSV (image, label, split)"""
@@ -220,7 +228,7 @@ def load_tables(name: str) -> dict[str, dict[str, Any]]:
         raise UserError(
             f"{path}: not TOML ({problem})", "see the shipped recipes: `cliptune show few-shot-dora`"
         ) from None
-    if "name" not in tables.get("method", {}):
+    if not isinstance(tables.get("method"), dict) or "name" not in tables["method"]:
         raise UserError(f"{path}: no [method] name", f'add [method] with name = "dora"; known: {", ".join(METHODS)}')
     return tables
 
@@ -253,6 +261,10 @@ def assemble(
         close = registry.nearest(unknown[0], SECTIONS)
         offer = f"did you mean [{close[0]}]? " if close else ""
         raise UserError(f"[{unknown[0]}]: no such table", f"{offer}known: {', '.join(['method', *SECTIONS])}")
+    for section, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise UserError(f"{section} = {table!r}: not a table", f"write [{section}] and its settings below")
+    header = settings.build(Header, dict(tables.get("recipe", {})), "recipe")
     merged: dict[str, dict[str, Any]] = {section: dict(tables.get(section, {})) for section in ("method", *SECTIONS)}
     for key, value in (options or {}).items():
         section, _, name = key.rpartition(".")
@@ -264,7 +276,7 @@ def assemble(
             )
         merged[section or "method"][name] = value
     method_class = find_method(str(merged["method"].pop("name")))
-    chosen = _preset(preset, tables, parameters)
+    chosen = _preset(preset if preset != "auto" else header.preset, parameters)
     for key, value in method_class.presets.get(chosen, {}).items():
         section, _, name = key.rpartition(".")
         merged[section or "method"].setdefault(name, value)
@@ -276,11 +288,9 @@ def assemble(
     return Recipe(method=settings.build(method_class, merged["method"]), preset=chosen, **sections)
 
 
-def _preset(preset: str, tables: Mapping[str, Mapping[str, Any]], parameters: int | None) -> str:
+def _preset(preset: str, parameters: int | None) -> str:
     if preset not in ("auto", "paper", "small"):
         raise UserError(f"preset = {preset!r}", "one of: 'paper', 'small', 'auto'")
-    if preset == "auto":
-        preset = tables.get("recipe", {}).get("preset", "auto")
     if preset == "auto":
         return "small" if parameters is not None and parameters < SMALL_BACKBONE else "paper"
     return preset

@@ -29,6 +29,8 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
             f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data"
         )
     template = template or (imageset.templates[0] if data else run.record["data"]["template"])
+    if template.count("{}") != 1:
+        raise UserError(f"--template {template!r}", "write one {} where the class name goes")
     machine = compute(device, run.record["environment"]["dtype"])
     run.backbone.to(machine.device)
     tokens = run.backbone.tokens(prompts(imageset.classes, template))

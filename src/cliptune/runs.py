@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from cliptune import settings
 from cliptune.datasets.base import prompts
 from cliptune.errors import UserError
-from cliptune.files import write_tensors, write_text
+from cliptune.files import read_tensors, write_tensors, write_text
 from cliptune.methods.base import Adapter
 from cliptune.models.backbone import Backbone, Identity, load
 from cliptune.recipe import Recipe, find_method
@@ -124,7 +123,7 @@ def run_name(recipe: Recipe) -> str:
 
 def save_adapter(folder: Path, adapter: Adapter, card: str) -> None:
     """adapter.safetensors, adapter.json (settings, sites, backbone identity, facts), README.md."""
-    write_tensors(folder / "adapter.safetensors", adapter.tensors(), {"format": "pt", "cliptune": "adapter"})
+    write_tensors(folder / "adapter.safetensors", adapter.tensors(), {"format": "pt"})
     about = {
         "format": 1,
         "method": adapter.method.name,
@@ -156,7 +155,7 @@ def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
             f"load '{made_for['name']}' (weights sha256 {wanted.sha256[:12]}…)",
         )
     method = settings.build(find_method(about["method"]), _as_read(about["settings"]), "method")
-    tensors = load_file(folder / "adapter.safetensors")
+    tensors = read_tensors(folder / "adapter.safetensors")
     with torch.random.fork_rng(devices=[]):
         return method.reopen(backbone, tensors, about["facts"])
 

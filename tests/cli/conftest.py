@@ -4,9 +4,9 @@ import random
 from pathlib import Path
 
 import pytest
-from cliptune.pipeline import execute
 from PIL import Image
 
+from cliptune.pipeline import execute
 from tests.command import cliptune, few  # noqa: F401
 from tests.conftest import plan_for, small_method
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from cliptune.cli.main import VERBS
 
 HEAVY = ("torch", "transformers", "numpy", "PIL", "sklearn", "accelerate", "safetensors", "matplotlib", "jinja2")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cliptune.models.backbone import Backbone
-from cliptune.registry import nearest
 from safetensors.torch import load_file, save_file
 
+from cliptune.models.backbone import Backbone
+from cliptune.registry import nearest
 from tests.command import QUICK, Cliptune, Process, Said, contents, tree
 
 CLIP_FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -125,12 +125,12 @@ def test_json_answers_with_one_object(line: str, cliptune: Cliptune) -> None:
     assert said.json == {"error": {"what": what, "fix": fix}}
 
 
-def test_check_refuses_what_train_refuses(refused: Refused) -> None:
-    for line, what, _ in LINES:
-        words = line.split()
-        if words[0] == "train" and len(words) > 1 and not {"--resume", "--fresh"} & set(words):
-            first, _ = refused("check", *words[1:])
-            assert what in first or "--help" in line
+CHECKED = ["dorra", "dora --shots 0", "dora --set rnk=4", "dora --set rank=1000", "dora --data nowhere"]
+
+
+@pytest.mark.parametrize("line", [*CHECKED, "dora --model vit-b-61", "dora --memory 1KB", "dora --dtype int8"])
+def test_check_refuses_as_train_does(line: str, refused: Refused) -> None:
+    assert refused("check", *line.split()) == refused("train", *line.split())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -157,14 +157,14 @@ def test_a_device_that_is_not_there(refused: Refused) -> None:
         ('method = "dora"', "method", "name"),
         ('[method]\nname = "dora"\n[recipe]\npreset = "tiny"', "preset = 'tiny'", "'paper'"),
         ('[method]\nname = "dora"\n[recipe]\nprest = "small"', "prest", "preset"),
-        ('train = 3\n[method]\nname = "dora"', "train", "table"),
+        ('train = 3\n[method]\nname = "dora"', "train = 3: not a table", "[train]"),
         ("\udcff\udcfe", "not TOML", "cliptune show"),
     ],
 )
 def test_recipe_file_is_refused(text: str, what: str, fix: str, tmp_path_factory, refused: Refused) -> None:
     path = tmp_path_factory.mktemp("recipes") / "mine.toml"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    first, second = refused("train", path)
+    first, second = refused("train", path, *QUICK)
     assert what in first
     assert fix in second
 

@@ -1,4 +1,4 @@
-"""What every registered method owes. A new method walks in by its registry line; exceptions are its own declarations."""
+"""What every registered method owes. A new one walks in by its registry line; exceptions are its own declarations."""
 
 import dataclasses
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from cliptune.datasets.base import ImageSet
 from cliptune.errors import UserError
 from cliptune.methods import METHODS
@@ -18,7 +19,6 @@ from cliptune.pipeline import execute, make_lesson
 from cliptune.recipe import find_method
 from cliptune.runs import open_adapter, save_adapter
 from cliptune.training.loop import fit
-
 from tests.conftest import backbone_logits, every_method, gap, logits_of, plan_for, probe_images, small_method
 
 HERE = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ def test_refuses_a_wrong_backbone(name: str, mini: Backbone, few_digits: ImageSe
     with torch.no_grad():
         other.visual_projection.weight[0, 0] += 1e-3
     stranger = Backbone(other, mini.tokenizer, mini.preprocess, "stranger", "")
-    with pytest.raises(UserError, match="made for backbone 'mini'.*weights"):
+    with pytest.raises(UserError, match=r"made for backbone 'mini'.*weights"):
         open_adapter(tmp_path / "adapter", stranger)
 
 
@@ -259,5 +259,7 @@ def test_whole_run(name: str, mini: Backbone, few_digits: ImageSet, tmp_path: Pa
     assert run.metrics["test"]["n"] == 100
     saved = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
     assert saved["status"] == "finished"
-    assert saved["trainable_parameters"] == sum(t.numel() for t in run.adapter.trainable().values()) or name == "lora_xs"
+    assert (
+        saved["trainable_parameters"] == sum(t.numel() for t in run.adapter.trainable().values()) or name == "lora_xs"
+    )
     assert (tmp_path / "run" / "predictions.csv").read_text("utf-8").count("\n") == 101

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet
 from cliptune.methods import METHODS

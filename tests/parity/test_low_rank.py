@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
+
 from cliptune.errors import UserError
 from cliptune.methods.dora import DoRA, DoRALinear
 from cliptune.methods.linears import scale_of
 from cliptune.methods.lora_xs import LoRAXS, LoRAXSLinear, frozen_factors
 from cliptune.models.backbone import Backbone
-from torch import nn
-
 from tests.conftest import gap, logits_of, probe_images
 
 

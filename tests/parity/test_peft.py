@@ -2,17 +2,17 @@
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPModel
+
 from cliptune.methods.base import Adapter
 from cliptune.methods.dora import DoRA, DoRALinear
 from cliptune.methods.linears import LinearAdapter
 from cliptune.methods.lora import LoRA
 from cliptune.models import sites, towers
 from cliptune.models.backbone import Backbone
-from peft import LoraConfig, get_peft_model
-from torch import nn
-from torch.nn import functional as F
-from transformers import CLIPModel
-
 from tests.conftest import gap, probe_images
 
 CLASSES = 5

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from transformers import CLIPModel, CLIPProcessor
+
 from cliptune.models import sites, towers
 from cliptune.models.backbone import Backbone
 from cliptune.pipeline import execute, make_lesson
 from cliptune.training.loop import fit
-from transformers import CLIPModel, CLIPProcessor
-
 from tests.conftest import gap, logits_of, plan_for, probe_images, small_method
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from cliptune.tasks.classify import Predictions, gallery, measure, to_csv
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+
+from cliptune.tasks.classify import Predictions, gallery, measure, to_csv
 
 CLASSES = ("ant", "bee", "colt's foot", "F/A-18")
 

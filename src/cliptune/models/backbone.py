@@ -18,6 +18,7 @@ from urllib.request import getproxies
 
 import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -190,10 +191,15 @@ def load(name: str, dtype: torch.dtype = torch.float32) -> Backbone:
     transformers_logging.set_verbosity_error()
     try:
         model, report = CLIPModel.from_pretrained(
-            source, config=config, dtype=dtype, output_loading_info=True, local_files_only=local
+            source,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            local_files_only=local,
+            ignore_mismatched_sizes=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, SafetensorError) as problem:
         raise UserError(f"cannot load '{name}': {_first_line(problem)}", _remedy(source)) from problem
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -267,7 +273,13 @@ def _config(name: str, source: str, local: bool) -> CLIPConfig:
 
 
 def _refuse_incomplete(name: str, report: dict[str, Any]) -> None:
-    missing = sorted(report.get("missing_keys") or []) + sorted(str(key) for key in report.get("mismatched_keys") or [])
+    if other := sorted(report.get("mismatched_keys") or []):
+        key, found, expected = other[0]
+        raise UserError(
+            f"'{name}': {key} is {tuple(found)}, config.json makes it {tuple(expected)}",
+            "take config.json and model.safetensors from the same place",
+        )
+    missing = sorted(report.get("missing_keys") or [])
     if missing:
         towerless = [
             tower for tower in sites.TOWERS if any(key.startswith(f"{tower}_model.encoder") for key in missing)

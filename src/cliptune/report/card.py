@@ -96,7 +96,7 @@ def model_card(run: Mapping[str, Any]) -> str:
         kept=_kept(run),
         calibration=_calibration(metrics),
         environment=_bullets(
-            [(key, value) for key, value in _table(run, "environment").items() if value not in (None, "")]
+            [(_inline(key), value) for key, value in _table(run, "environment").items() if value not in (None, "")]
         ),
     )
 
@@ -127,7 +127,7 @@ def _inline(value: Any) -> str:
 
 
 def _bullets(pairs: list[tuple[str, Any]]) -> str:
-    lines = [f"- {_inline(name)}: {_inline(words.plain(value))}" for name, value in pairs if value is not None]
+    lines = [f"- {name}: {_inline(words.plain(value))}" for name, value in pairs if value is not None]
     return "\n".join(lines or [f"- {words.NOT_MEASURED}"]) + "\n"
 
 
@@ -150,7 +150,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
             words.percent(found.get("ece")),
         )
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _retention(rows: Mapping[str, Any]) -> str:

@@ -157,14 +157,16 @@ def cost_and_training(record: Record) -> list[Block]:
     blocks: list[Block] = []
     if any(row["loss"] is not None or row["parts"] for row in rows):
         parts = list(dict.fromkeys(name for row in rows for name in row["parts"]))
-        told = f" and its parts {', '.join(parts)}" if parts else ""
+        told = f" and its parts {', '.join(parts)}" if len(parts) > 1 else ""
+        phases = list(dict.fromkeys(row["phase"] for row in rows))
+        then = f" ({', then '.join(phases)})" if len(phases) > 1 else ""
         smooth = f"; every point is the mean of a stretch, {plots.MOST_POINTS} in all"
         last = next((row["loss"] for row in reversed(rows) if row["loss"] is not None), None)
         blocks.append(
             Drawing(
                 "loss",
                 plots.loss_curve(rows, validated),
-                f"Training loss{told} over {words.these(rows[-1]['step'], 'step')}"
+                f"Training loss{told} over {words.these(rows[-1]['step'], 'step')}{then}"
                 f"{smooth if len(rows) > plots.MOST_POINTS else ''}. One run, so no interval. "
                 f"{'Below: accuracy on the validation images.' if validated else 'No validation during training.'}",
                 f"Loss curve; the last loss is {words.decimals(last)}.",

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cliptune.errors import UserError
+from cliptune.files import write_text
 from cliptune.report import one_run, several_runs, theme
 from cliptune.report.blocks import Block, Drawing, Gallery, Items, Page, Table, Text
 from cliptune.report.read import read_record
@@ -23,7 +24,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None, plots: Path |
         folders: run folders.
         out: the HTML file. Left out: `report.html` in the run's folder, with `plots/` beside it; of several runs,
             `report.html` where you are.
-        plots: a folder for every figure as PNG.
+        plots: a folder for every figure as PNG; in the run's own folder they are always written.
 
     Returns:
         every file written, the HTML first.
@@ -34,14 +35,14 @@ def write_report(folders: Sequence[Path], out: Path | None = None, plots: Path |
     if not folders:
         raise UserError("there is no run to report on", "name one or more run folders: cliptune report runs/*")
     records = [read_record(Path(folder)) for folder in dict.fromkeys(folders)]
-    if out is None and len(records) == 1:
-        out, plots = records[0].folder / "report.html", plots or records[0].folder / "plots"
-    out = Path(out or "report.html")
+    home = records[0].folder
+    out = Path(out or (home / "report.html" if len(records) == 1 else "report.html"))
+    if plots is None and len(records) == 1 and out == home / "report.html":
+        plots = home / "plots"
     page = one_run.page_of(records[0]) if len(records) == 1 else several_runs.page_of(records)
-    out.parent.mkdir(parents=True, exist_ok=True)
     texts = {out: render(page), out.with_suffix(".csv"): to_csv(page.rows), out.with_suffix(".md"): markdown(page)}
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     pngs = [theme.png(drawing.figure, plots / f"{drawing.name}.png") for drawing in page.drawings] if plots else []
     return [*texts, *pngs]
 

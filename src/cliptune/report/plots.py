@@ -53,7 +53,7 @@ def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = ()) -> Figure:
     panels[0].set_ylabel("loss (nats)")
     panels[0].set_ylim(bottom=min(0.0, panels[0].get_ylim()[0]))
     if len(lines) > 1:
-        panels[0].legend(ncols=2)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(len(lines), 4))
     _mark_phases(panels[0], rows)
     if validated:
         panels[1].plot(
@@ -68,15 +68,12 @@ def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = ()) -> Figure:
 
 
 def _mark_phases(ax: Axes, rows: Sequence[Row]) -> None:
-    phases = list(dict.fromkeys(row["phase"] for row in rows))
-    if len(phases) < 2:
-        return
-    for index, phase in enumerate(phases):
+    """A line where a later phase begins; the first one's name stands in the caption."""
+    for phase in list(dict.fromkeys(row["phase"] for row in rows))[1:]:
         start = min(row["step"] for row in rows if row["phase"] == phase)
-        if index:
-            ax.axvline(start, color=theme.NEUTRAL, linestyle=":")
-        text = words.short(phase, 18)
-        ax.annotate(text, (start, 1.0), xycoords=("data", "axes fraction"), xytext=(2, 2), textcoords="offset points")
+        ax.axvline(start, color=theme.NEUTRAL, linestyle=":")
+        text, top = f"{words.short(phase, 18)} →", ax.get_xaxis_transform()
+        ax.text(start, 1.02, text, transform=top, fontsize=8.5)
 
 
 @theme.themed
@@ -156,7 +153,7 @@ def reliability_diagram(rows: Sequence[Row]) -> Figure:
         ax.plot([], [], color=colour, marker=marker, linestyle=dash, label=f"{when}, ECE {100 * found[0]['ece']:.1f} %")
     ax.set(xlim=(-2, 102), ylim=(-2, 102), xlabel="confidence in the answer (%)", ylabel="accuracy (%)")
     ax.set_aspect("equal")
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, columnspacing=1.2)
     return figure
 
 

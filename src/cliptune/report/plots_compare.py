@@ -1,8 +1,8 @@
 """Plots of several runs: rows in (see compare.py), Figure out."""
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -105,17 +105,26 @@ def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int]) -> Figure
     for row in rows:
         _point(ax, row["trainable_parameters"] or none_at, row, theme.series(order[row["label"]]), row["label"])
     ax.set_xscale("log")
-    ticks = sorted({float(f"{value:.1g}") for value in np.geomspace(low, high, 4)})
+    ticks = _round_numbers(low / 1.6, high * 1.6)
     names = [words.abbreviated(tick) for tick in ticks]
     if any(not row["trainable_parameters"] for row in rows):
         ticks, names = [none_at, *ticks], ["none", *names]
     ax.set_xticks(ticks, names)
     ax.minorticks_off()
-    ax.set_xlim(min(ticks[0], low) / 1.6, max(ticks[-1], high) * 1.6)
+    ax.set_xlim(min(ticks[0], low) / 1.6, high * 1.6)
     ax.set_xlabel("trainable parameters (count)")
     ax.set_ylabel("test accuracy (%)")
     _legend_below(figure, ax)
     return figure
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten between `low` and `high`; the powers alone where that would be many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    found = [value for value in found if low <= value <= high]
+    decades = [10.0**power for power in powers if low <= 10.0**power <= high]
+    return decades if len(found) > 6 and len(decades) > 1 else found
 
 
 @theme.themed

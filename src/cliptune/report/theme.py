@@ -13,6 +13,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cliptune.files import write_whole
+
 INK = "#24292f"
 """text and lines; becomes the page's own text colour in inline SVG, so that a dark page stays readable"""
 BEFORE, AFTER = "#e69f00", "#0072b2"
@@ -111,7 +113,6 @@ def svg(figure: Figure, name: str) -> str:
 
 def png(figure: Figure, path: Path) -> Path:
     """The figure as a PNG on white, for slides and mails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with style():
-        figure.savefig(path, dpi=150, facecolor="white")
+        write_whole(path, lambda half: figure.savefig(half, format="png", dpi=150, facecolor="white"))
     return path

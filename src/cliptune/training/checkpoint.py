@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cliptune.errors import UserError
-from cliptune.files import write_tensors, write_text
+from cliptune.files import read_tensors, write_tensors, write_text
 from cliptune.methods.base import Adapter
 
 
@@ -71,7 +70,7 @@ class Checkpoint:
         path = self.folder / facts["tensors"]
         if not path.is_file():
             raise UserError(f"{path} is missing", "start over with --fresh")
-        tensors = load_file(path)
+        tensors = read_tensors(path)
         adapter.restore(_below(tensors, "adapter/"), facts["facts"])
         return Progress(facts["phase"], facts["step"], facts["seconds"]), _below(tensors, "optimizer/")
 
