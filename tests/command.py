@@ -19,7 +19,10 @@ from cliptune.datasets.base import ImageSet
 from cliptune.datasets.sets import digits as digits_module
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["cliptune.cli.main", "cliptune.pipeline", "cliptune.export", "cliptune.runs"])
+CONTEXT.set_forkserver_preload(
+    ["cliptune.cli.progress", "cliptune.pipeline", "cliptune.export", "sklearn.datasets", "pytest"]
+    + ["transformers.models.clip.modeling_clip", "cliptune.methods.dora", "cliptune.methods.ast"]
+)
 
 LOAD_DIGITS = digits_module.load
 

@@ -295,8 +295,11 @@ class Log:
         names = [phase.name for phase in adapter.method.phases()]
         kept = []
         if path.is_file() and (progress := checkpoint.progress()):
-            for line in path.read_text("utf-8").splitlines():
-                event = json.loads(line)
+            for line in path.read_text("utf-8", errors="replace").splitlines():
+                try:
+                    event = json.loads(line)
+                except json.JSONDecodeError:
+                    break  # a last line cut short by a full disk or a kill
                 place = (names.index(event["phase"]), event.get("step", 0))
                 if place <= (progress.phase, progress.step):
                     kept.append(line + "\n")

@@ -441,7 +441,12 @@ FULL = {
         ("dora", *TINY, "--set", "train.steps=90", "--set", "train.checkpoint_seconds=0"),
         True,
     ),
-    "the first checkpoint": (60_000, 100, ("dora", "--set", "train.steps=4", "--set", "train.checkpoint_seconds=0"), False),
+    "the first checkpoint": (
+        60_000,
+        100,
+        ("dora", "--set", "train.steps=4", "--set", "train.checkpoint_seconds=0"),
+        False,
+    ),
     "predictions.csv": (
         19_000,
         400,
