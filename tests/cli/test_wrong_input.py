@@ -434,11 +434,11 @@ FULL = {
     # where it fails: (file limit in bytes, test images, method and settings, whether something is kept to go on from)
     "the first file": (300, 100, ("dora", *TINY, "--set", "train.steps=4"), False),
     "the episode": (1500, 100, ("dora", *TINY, "--set", "train.steps=4"), False),
-    "metrics.jsonl": (12_000, 100, ("dora", *TINY, "--set", "train.steps=90"), False),
+    "metrics.jsonl": (9_000, 100, ("dora", *TINY, "--set", "train.steps=60"), False),
     "metrics.jsonl with a checkpoint": (
-        12_000,
+        9_000,
         100,
-        ("dora", *TINY, "--set", "train.steps=90", "--set", "train.checkpoint_seconds=0"),
+        ("dora", *TINY, "--set", "train.steps=45", "--set", "train.checkpoint_seconds=0"),
         True,
     ),
     "the first checkpoint": (
