@@ -357,8 +357,8 @@ def test_report_on_one_run_and_on_several(finished: Path, probe: Path, cliptune:
     for path in one["files"] + both["files"]:
         assert Path(path).stat().st_size > 100, path
     page = Path("both.html").read_text("utf-8")
-    assert "CLIP-DoRA" in page
-    assert "Linear probe" in page
+    assert "dora" in page
+    assert "linear_probe" in page
     assert 'src="http' not in page
 
 

@@ -27,7 +27,7 @@ class BitFit(Method):
 
     name: ClassVar[str] = "bitfit"
     title: ClassVar[str] = "BitFit"
-    presets: ClassVar = {"paper": {**PAPER, "train.lr": 1e-4}, "small": {**SMALL, "train.lr": 5e-3}}
+    presets: ClassVar = {"paper": {**PAPER, "train.lr": 1e-4}, "small": {**SMALL, "train.lr": 1e-2}}
 
     where: Where = ("*",)
     """patterns over sites whose biases are trained"""

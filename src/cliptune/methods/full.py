@@ -24,7 +24,7 @@ class Full(Method):
 
     name: ClassVar[str] = "full"
     title: ClassVar[str] = "Full fine-tuning"
-    presets: ClassVar = {"paper": {**PAPER, "train.lr": 1e-5}, "small": {**SMALL, "train.lr": 3e-4}}
+    presets: ClassVar = {"paper": {**PAPER, "train.lr": 1e-5}, "small": {**SMALL, "train.lr": 1e-4}}
 
     towers: Literal["both", "vision", "text"] = "both"
     """which towers are trained, their projection included"""

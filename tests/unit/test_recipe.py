@@ -1,0 +1,192 @@
+"""Recipes: four layers, strict, and a file that repeats the run."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cliptune.errors import UserError
+from cliptune.methods import METHODS
+from cliptune.methods.dora import DoRA
+from cliptune.recipe import (
+    SECTIONS,
+    SMALL_BACKBONE,
+    Recipe,
+    TrainSettings,
+    assemble,
+    find_method,
+    load_tables,
+    resolve,
+    shipped,
+    steps_of,
+)
+from tests.conftest import every_method
+
+
+def write(text: str) -> str:
+    Path("mine.toml").write_text(text, "utf-8")
+    return "mine.toml"
+
+
+def test_layers_default_preset_file_option() -> None:
+    """train.min_lr only has its default; weight_decay the preset's; batch the file's; lr is set at the end."""
+    assert DoRA.presets["paper"]["train.lr"] == 2e-4
+    file = write('[method]\nname = "dora"\nrank = 4\n[train]\nlr = 0.5\nbatch = 7\n')
+    found = resolve(file, {"train.lr": 0.25, "alpha": 2.0}, "paper")
+    assert found.train.min_lr == TrainSettings().min_lr
+    assert found.train.steps_per_shot == DoRA.presets["paper"]["train.steps_per_shot"]
+    assert found.train.batch == 7
+    assert found.train.lr == 0.25
+    assert found.method == DoRA(rank=4, alpha=2.0)
+    assert resolve(file, {}, "paper").train.lr == 0.5
+    assert resolve("dora", {}, "paper").train.lr == 2e-4
+
+
+def test_a_preset_changes_only_what_it_names() -> None:
+    small, paper = resolve("dora", preset="small"), resolve("dora", preset="paper")
+    assert small.train.lr == DoRA.presets["small"]["train.lr"] != paper.train.lr
+    assert small.train.least_steps == DoRA.presets["small"]["train.least_steps"]
+    assert small.train.weight_decay == paper.train.weight_decay
+    assert small.method == paper.method
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [(None, "paper"), (SMALL_BACKBONE - 1, "small"), (SMALL_BACKBONE, "paper"), (149_620_737, "paper")],
+)
+def test_auto_takes_the_small_preset_for_small_backbones(parameters: int | None, expected: str) -> None:
+    assert resolve("dora", parameters=parameters).preset == expected
+
+
+def test_a_files_preset_counts_until_one_is_given() -> None:
+    file = write('[recipe]\npreset = "paper"\n[method]\nname = "dora"\n')
+    assert resolve(file, parameters=1000).preset == "paper"
+    assert resolve(file, preset="small", parameters=1000).preset == "small"
+    auto = write('[recipe]\npreset = "auto"\n[method]\nname = "dora"\n')
+    assert resolve(auto, parameters=1000).preset == "small"
+
+
+@every_method
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_every_preset_of_every_method_resolves_and_reads_back(name: str, preset: str) -> None:
+    found = resolve(name, preset=preset)
+    Path("recipe.toml").write_text(found.to_toml(), "utf-8")
+    assert resolve("recipe.toml") == found
+    assert resolve(".") == found  # a run folder stands for its recipe
+    assert set(find_method(name).presets) == {"paper", "small"} or not found.method.phases()
+
+
+def test_every_setting_reads_back_from_a_file() -> None:
+    options = {
+        "data.template": 'a "photo" of a {}\\',
+        "data.name": "photos/ünder",
+        "train.steps": 12,
+        "train.betas": [0.8, 0.99],
+        "train.crop": [0.5, 1],
+        "train.lr": 1,
+        "where": ["vision.[0-1].q"],
+        "detach_norm": False,
+    }
+    found = resolve("dora", options)
+    Path("recipe.toml").write_text(found.to_toml(), "utf-8")
+    assert resolve("recipe.toml") == found
+    assert assemble(found.tables()) == found
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_shipped_recipe_resolves(name: str) -> None:
+    found = resolve(name)
+    text = shipped()[name].read_text("utf-8")
+    assert found.preset == "paper"
+    assert f"cliptune train {name} " in text
+    assert "expected:" in text
+    assert found.method.name in METHODS
+
+
+def test_shipped_recipes_are_the_seeds() -> None:
+    assert set(shipped()) == {"few-shot-lora", "few-shot-lora-xs", "few-shot-dora", "few-shot-ast"}
+    dora = resolve("few-shot-dora").train
+    assert (dora.lr, dora.batch, dora.steps_per_shot, dora.weight_decay, dora.min_lr) == (2e-4, 32, 500, 1e-2, 1e-6)
+    ast = resolve("few-shot-ast")
+    assert (ast.loss.image, ast.loss.text, ast.loss.logits, ast.loss.reduction) == (10, 25, 1, "mean")
+
+
+@pytest.mark.parametrize("name", ["dora", "DoRA", "lora-xs", "LoRA_XS", "zero-shot", "zeroshot"])
+def test_spelling_of_a_method_does_not_matter(name: str) -> None:
+    assert load_tables(name)["method"]["name"] in METHODS
+
+
+BAD = [
+    ({"rnk": 3}, "rnk", "did you mean rank?"),
+    ({"method.rnk": 3}, "rnk", "did you mean rank?"),
+    ({"train.lrr": 3}, "train.lrr", "did you mean train.lr?"),
+    ({"trian.lr": 3}, "trian.lr", "did you mean train.lr?"),
+    ({"evaluation.batch": 3}, "evaluation.batch", "did you mean evaluate.batch?"),
+    ({"a.b.c": 3}, "a.b.c", "sections: method"),
+    ({"protocol.shots": 0}, "protocol.shots = 0", "at least 1"),
+    ({"train.batch": 0}, "train.batch = 0", "at least 1"),
+    ({"train.chunk": -1}, "train.chunk = -1", "at least 0"),
+    ({"train.steps": 0}, "train.steps = 0", "auto"),
+    ({"train.betas": [0.9, 1.0]}, "train.betas", "less than 1"),
+    ({"train.crop": [0.0, 1.0]}, "train.crop", "low first"),
+    ({"train.crop": [0.5, 1.1]}, "train.crop", "low first"),
+    ({"loss.image": -1}, "loss.image = -1", "at least 0"),
+    ({"data.template": "a photo"}, "data.template", "one {}"),
+    ({"data.template": "{} or {}"}, "data.template", "one {}"),
+]
+
+
+@pytest.mark.parametrize(("options", "what", "fix"), BAD)
+def test_what_no_run_can_use_is_refused(options: dict, what: str, fix: str) -> None:
+    with pytest.raises(UserError) as problem:
+        resolve("dora", options)
+    assert what in problem.value.what
+    assert fix in problem.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('[method]\nname = "dora"\n[recipe]\nprest = "paper"', "recipe.prest"),
+        ('[method]\nname = "dora"\n[trian]\nlr = 1', "trian"),
+        ("[method]\nname = 3\n", "'3'"),
+        ('train = 1\n[method]\nname = "dora"', "train = 1: not a table"),
+        ("[train]\nlr = 1", r"no \[method\] name"),
+        ("method = 3", r"no \[method\] name"),
+    ],
+)
+def test_an_unknown_key_never_runs(text: str, what: str) -> None:
+    with pytest.raises(UserError, match=what):
+        resolve(write(text))
+
+
+def test_options_do_not_change_the_tables_given() -> None:
+    tables = {"method": {"name": "dora"}, "train": {"lr": 0.5}}
+    assemble(tables, {"train.lr": 0.25, "rank": 4})
+    assert tables == {"method": {"name": "dora"}, "train": {"lr": 0.5}}
+
+
+def test_sections_are_the_recipes_fields() -> None:
+    assert [field.name for field in dataclasses.fields(Recipe)] == ["method", "preset", *SECTIONS]
+
+
+def test_the_essence_is_what_decides_the_result() -> None:
+    base = resolve("dora")
+    same = {"data.root": "/elsewhere", "train.checkpoint_seconds": 1.0, "evaluate.batch": 8}
+    assert resolve("dora", same).essence() == base.essence()
+    for key, value in {"train.lr": 0.5, "rank": 3, "protocol.seed": 9, "data.name": "x", "loss.image": 1.0}.items():
+        assert resolve("dora", {key: value}).essence() != base.essence()
+
+
+@pytest.mark.parametrize(
+    ("options", "images", "steps"),
+    [
+        ({"train.steps_per_shot": 500, "protocol.shots": 4}, 40, 2000),
+        ({"train.steps_per_shot": 10, "train.least_steps": 60, "protocol.shots": 4}, 40, 60),
+        ({"train.epochs": 3, "train.batch": 32}, 40, 6),
+        ({"train.epochs": 3, "train.batch": 32}, 64, 6),
+        ({"train.steps": 5, "train.epochs": 3}, 40, 5),
+    ],
+)
+def test_steps(options: dict, images: int, steps: int) -> None:
+    assert steps_of(resolve("lora", options), images) == steps
