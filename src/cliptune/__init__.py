@@ -20,7 +20,6 @@ _PUBLIC = {
     "load": "cliptune.models.backbone:load",
     "data": "cliptune.datasets:open_set",
     "train": "cliptune.api:train",
-    "report": "cliptune.api:report",
     "Run": "cliptune.runs:Run",
     "UserError": "cliptune.errors:UserError",
     "ZeroShot": "cliptune.methods.zero_shot:ZeroShot",

@@ -49,13 +49,8 @@ def train(
     backbone = model if isinstance(model, Backbone) else None
     imageset = data if isinstance(data, ImageSet) else None
     chosen["model.name"] = backbone.name if backbone else model
-    chosen["data.name"] = (imageset.root or imageset.name) if imageset else data
+    chosen["data.name"] = (imageset.source or imageset.name) if imageset else data
+    if imageset:
+        chosen["data.split_seed"] = imageset.split_seed
     plan = prepare(tables, chosen, preset, device, backbone, imageset)
     return execute(plan, Path(out) if out else None, resume=resume, fresh=fresh)
-
-
-def report(*runs: Run | str | Path, out: str | Path) -> list[Path]:
-    """One HTML file (with CSV and Markdown beside it) about a run, or comparing several; returns the files written."""
-    from cliptune.report.page import write_report
-
-    return write_report([run.folder if isinstance(run, Run) else Path(run) for run in runs], Path(out))

@@ -44,10 +44,13 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda half: half.write_text(text, "utf-8"))
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file; the tensors are written as they are, from the CPU, in the mapping's order."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A safetensors file, the same bytes for the same tensors.
+
+    Its one metadata key is what other readers expect; safetensors writes several in random order.
+    """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_whole(path, lambda half: save_file(ready, half, metadata=metadata))
+    write_whole(path, lambda half: save_file(ready, half, metadata={"format": "pt"}))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

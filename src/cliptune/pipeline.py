@@ -160,9 +160,18 @@ def execute(
     except Exception as problem:
         if started_here and not Checkpoint(folder / "checkpoint").exists():
             shutil.rmtree(folder, ignore_errors=True)
+        else:
+            _note_failure(folder, problem)
         if isinstance(problem, OSError):
             raise files.cannot_write(folder, problem) from problem
         raise
+
+
+def _note_failure(folder: Path, problem: Exception) -> None:
+    """Leave word in run.json, if the disk lets us; --resume goes on from the last checkpoint."""
+    with contextlib.suppress(UserError):
+        record = read_record(folder) | {"status": "failed", "error": str(problem).split("\n")[0]}
+        write_record(folder, record)
 
 
 def make_lesson(plan: Plan) -> Lesson:

@@ -21,13 +21,13 @@ def classify_files(
         raise UserError("no images to predict", "give image files or folders, or '-' for paths on standard input")
     if top < 1:
         raise UserError(f"top = {top} makes no sense", "ask for at least 1 class")
+    machine = machine or compute("auto", "float32")
+    run.backbone.to(machine.device)
     if classes is not None and not run.adapter.method.mergeable and tuple(classes) != run.classes:
         raise UserError(f"{run.adapter.method.name} knows only the classes it was fitted on", "leave the classes out")
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: no such image file", "give image files or folders")
-    machine = machine or compute("auto", "float32")
-    run.backbone.to(machine.device)
     names = tuple(classes or run.classes)
     items = [Item(str(path), -1) for path in paths]
     imageset = ImageSet("files", names, read=lambda item: read_file(Path(item.path)))

@@ -74,11 +74,12 @@ class TrainSettings:
     batch: int = 32
     """images per step; the last batch of an epoch may be smaller"""
     chunk: int = 0
-    """images that go through the towers together inside a step; 0 is the whole batch. Less memory, same gradient"""
+    """images that go through the towers together inside a step; 0 is the whole batch. Less memory, the same
+    gradient up to the masks of dropout, which every part draws anew"""
     lr: float = 2e-4
     """learning rate at the first step"""
     min_lr: float = 1e-6
-    """learning rate at the last step"""
+    """what the learning rate approaches after the last step"""
     schedule: Literal["cosine", "constant"] = "cosine"
     """how the rate goes from lr to min_lr, per step"""
     warmup_steps: int = 0
@@ -215,13 +216,14 @@ def load_tables(name: str) -> dict[str, dict[str, Any]]:
         UserError: nothing of that name, unreadable file, broken TOML, no [method] name.
     """
     recipes = shipped()
-    if name in METHODS or name.replace("-", "_").lower() in METHODS:
-        return {"method": {"name": registry.find(name, METHODS, "method")}}
-    path = recipes.get(name, Path(name).expanduser())
-    if path.is_dir() and (path / "recipe.toml").is_file():
+    path = Path(name).expanduser()
+    if (path / "recipe.toml").is_file():
         path = path / "recipe.toml"
-    if not path.is_file():
-        registry.find(name, [*METHODS, *recipes], "method or recipe")
+    if name in METHODS or name in recipes or not path.is_file():
+        known = registry.find(name, [*METHODS, *recipes], "method or recipe")
+        if known in METHODS:
+            return {"method": {"name": known}}
+        path = recipes[known]
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:

@@ -24,6 +24,8 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     imageset = open_set(data or settings["name"], root or settings["root"] or None, settings["split_seed"])
     if not imageset.test:
         raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
+    machine = compute(device, run.record["environment"]["dtype"])
+    run.backbone.to(machine.device)
     if data and not run.adapter.method.mergeable and imageset.classes != run.classes:
         raise UserError(
             f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data"
@@ -31,8 +33,6 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     template = template or (imageset.templates[0] if data else run.record["data"]["template"])
     if template.count("{}") != 1:
         raise UserError(f"--template {template!r}", "write one {} where the class name goes")
-    machine = compute(device, run.record["environment"]["dtype"])
-    run.backbone.to(machine.device)
     tokens = run.backbone.tokens(prompts(imageset.classes, template))
     pixels = Pixels(imageset, imageset.test, run.backbone.preprocess)
     batch = run.record["recipe"]["evaluate"]["batch"]

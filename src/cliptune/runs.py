@@ -90,6 +90,12 @@ class Run:
 
         return merge_run(self, Path(out))
 
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the HTML page about this run (by default report.html in its folder); returns its path."""
+        from cliptune.report.page import write_report
+
+        return write_report([self.folder], Path(out) if out else None)[0]
+
     def prompts(self, classes: Sequence[str] | None = None) -> list[str]:
         return prompts(tuple(classes or self.classes), self.record["data"]["template"])
 
@@ -115,15 +121,15 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def run_name(recipe: Recipe) -> str:
     """'dora-digits-16shot-s1': unique enough to find, short enough to type."""
-    data = recipe.data.name.rstrip("/").split("/")
-    short = "-".join(data) if not Path(recipe.data.name).expanduser().exists() else data[-1].removesuffix(".csv")
+    path = Path(recipe.data.name).expanduser()
+    short = path.resolve().name.removesuffix(".csv") if path.exists() else recipe.data.name.replace("/", "-")
     method = recipe.method.name.replace("_", "-")
     return f"{method}-{short}-{recipe.protocol.shots}shot-s{recipe.protocol.seed}".replace(" ", "_").lower()
 
 
 def save_adapter(folder: Path, adapter: Adapter, card: str) -> None:
     """adapter.safetensors, adapter.json (settings, sites, backbone identity, facts), README.md."""
-    write_tensors(folder / "adapter.safetensors", adapter.tensors(), {"format": "pt"})
+    write_tensors(folder / "adapter.safetensors", adapter.tensors())
     about = {
         "format": 1,
         "method": adapter.method.name,

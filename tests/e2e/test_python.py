@@ -30,9 +30,8 @@ def test_the_example(few: None) -> None:
     CLIPProcessor.from_pretrained("merged")
     merged = CLIPModel.from_pretrained("merged", dtype=torch.float32)
     assert not torch.equal(merged.visual_projection.weight.new_zeros(1), merged.logit_scale)
-    written = cliptune.report(run, out="report.html")
-    assert written[0] == Path("report.html")
-    assert "<html" in written[0].read_text("utf-8")
+    assert run.report("report.html") == Path("report.html")
+    assert "<html" in Path("report.html").read_text("utf-8")
     assert repr(run).startswith("Run('runs/dora-digits-2shot-s1', test accuracy 0.")
 
 
@@ -87,3 +86,27 @@ def test_public_names_are_all_there() -> None:
         assert getattr(cliptune, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = cliptune.nothing
+
+
+def test_own_images_keep_their_source_and_split_seed(tmp_path: Path) -> None:
+    """A set opened in Python is found again by `evaluate` and by the saved recipe, with the same split."""
+    from PIL import Image
+
+    for name, tone in (("dark", 40), ("light", 210)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(12):
+            Image.new("RGB", (40, 40), (tone + index, tone, tone)).save(tmp_path / "photos" / name / f"{index}.png")
+    rows = [f"photos/{n}/{i}.png,{n}" for n in ("dark", "light") for i in range(12)]
+    (tmp_path / "list.csv").write_text("\n".join(["image,label", *rows]))
+    for source in ("photos", "list.csv"):
+        data = cliptune.data(source, seed=5)
+        run = cliptune.train(
+            "mini", data, cliptune.LoRA(), shots=2, settings=quick(), device="cpu", out=f"run-{source}"
+        )
+        assert run.record["recipe"]["data"]["name"] == source
+        assert run.record["recipe"]["data"]["split_seed"] == 5
+        from cliptune.reevaluate import measure_again
+
+        again = measure_again(run, None, None, None, "cpu")
+        assert again["adapted"]["accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
+        assert again["adapted"]["n"] == run.metrics["test"]["n"]

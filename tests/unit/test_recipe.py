@@ -111,9 +111,16 @@ def test_shipped_recipes_are_the_seeds() -> None:
     assert (ast.loss.image, ast.loss.text, ast.loss.logits, ast.loss.reduction) == (10, 25, 1, "mean")
 
 
-@pytest.mark.parametrize("name", ["dora", "DoRA", "lora-xs", "LoRA_XS", "zero-shot", "zeroshot"])
-def test_spelling_of_a_method_does_not_matter(name: str) -> None:
+@pytest.mark.parametrize("name", ["dora", "DoRA", "lora-xs", "LoRA_XS", "zero-shot", "zeroshot", "Few_Shot_DoRA"])
+def test_spelling_of_a_name_does_not_matter(name: str) -> None:
     assert load_tables(name)["method"]["name"] in METHODS
+
+
+def test_a_method_is_not_hidden_by_a_folder_of_its_name() -> None:
+    Path("dora").mkdir()
+    Path("dora/recipe.toml").write_text('[method]\nname = "lora"\n', "utf-8")
+    assert load_tables("dora") == {"method": {"name": "dora"}}
+    assert load_tables("./dora") == {"method": {"name": "lora"}}
 
 
 BAD = [

@@ -35,7 +35,7 @@ class Progress:
             else None
         )
         self.task: TaskID | None = None
-        self.last = 0.0
+        self.last, self.first = 0.0, 0
 
     def __enter__(self) -> "Progress":
         if self.bar:
@@ -49,6 +49,7 @@ class Progress:
     def hear(self, event: Event) -> None:
         match event:
             case Started():
+                self.first = event.step
                 if self.bar:
                     self.task = self.bar.add_task(event.phase, total=event.steps, completed=event.step, note="")
                 elif event.step:
@@ -68,7 +69,7 @@ class Progress:
         now = time.monotonic()
         if now - self.last >= PLAIN_EVERY or event.step == event.steps:
             self.last = now
-            left = event.seconds / max(1, event.step) * (event.steps - event.step)
+            left = event.seconds / max(1, event.step - self.first) * (event.steps - event.step)
             output.say(f"  {event.phase} {event.step}/{event.steps} · {note} · {left:.0f} s left")
 
 

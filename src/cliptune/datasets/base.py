@@ -60,6 +60,10 @@ class ImageSet:
     """where the splits come from: 'published', 'given' (by the user's folders or CSV) or 'made here, seed N'"""
     about: str = ""
     """one line: source, licence"""
+    source: str = ""
+    """what opens it again where its name does not: the path of your own images"""
+    split_seed: int = 0
+    """of the split made for your own images"""
 
 
 def prompts(classes: tuple[str, ...], template: str) -> list[str]:

@@ -59,6 +59,8 @@ def load(path: Path, seed: int = 0) -> ImageSet:
         root=str(root),
         split=split,
         about="your own images",
+        source=str(path),
+        split_seed=seed,
     )
 
 

@@ -5,7 +5,7 @@
     stage 2   from the backbone again, tune the K best tensors of every block with cross-entropy and the
               self-consistency losses (eqs. 9–11, `training/losses.py`), everything else frozen
 
-CLIP-AST: Adaptive Selective Fine-Tuning (seed paper), §§3.1–3.3. No official code exists.
+The CLIP-AST paper (adaptive selective fine-tuning), §§3.1–3.3. No official code exists.
 letters   16 tensors per block: weight and bias of q, k, v, o, fc1, fc2, ln1, ln2 · K = 6
 guesses   The paper gives no learning rate, weight decay or batch size: 1e-5, 1e-2 and 32 (`paper`); λ = 10, 25, 1 and
           the mean form are PromptSRC's, whose losses it takes.

@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from cliptune.methods.base import Adapter, Features, Method, Phase, Size, exactly
+from cliptune.methods.base import Adapter, Features, Method, Phase, Size, at_least, exactly
 from cliptune.models import towers
 from cliptune.models.backbone import Backbone
 
@@ -46,6 +46,9 @@ class LinearProbe(Method):
     """steps of binary search after the grid"""
 
     def attach(self, backbone: Backbone) -> Adapter:
+        at_least(self.C, 0, "C")
+        at_least(self.max_iter, 1, "max_iter")
+        at_least(self.search_steps, 0, "search_steps")
         return ProbeAdapter(backbone, self)
 
     def phases(self) -> tuple[Phase, ...]:

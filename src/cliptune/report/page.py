@@ -23,7 +23,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None, plots: Path |
     Args:
         folders: run folders.
         out: the HTML file. Left out: `report.html` in the run's folder, with `plots/` beside it; of several runs,
-            `report.html` where you are.
+            `comparison.html` where you are.
         plots: a folder for every figure as PNG; in the run's own folder they are always written.
 
     Returns:
@@ -36,7 +36,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None, plots: Path |
         raise UserError("there is no run to report on", "name one or more run folders: cliptune report runs/*")
     records = [read_record(Path(folder)) for folder in dict.fromkeys(folders)]
     home = records[0].folder
-    out = Path(out or (home / "report.html" if len(records) == 1 else "report.html"))
+    out = Path(out or (home / "report.html" if len(records) == 1 else "comparison.html"))
     if plots is None and len(records) == 1 and out == home / "report.html":
         plots = home / "plots"
     page = one_run.page_of(records[0]) if len(records) == 1 else several_runs.page_of(records)

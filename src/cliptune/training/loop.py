@@ -102,7 +102,7 @@ def descend(
             group["lr"] = lr
         indices = batch_indices(len(lesson.train), settings.batch, seed, step)
         values = gradients(student, indices, seed, phase, step)
-        alarm.look(step - start.step)
+        alarm.look(step - start.step, last=step + 1 == steps)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         now = time.perf_counter()
@@ -146,8 +146,8 @@ class Student:
     """Forward and backward of a step. What is frozen is computed once or without a graph.
 
     The text side runs once a step; images go through in parts of `train.chunk`, each forward and backward, and their
-    gradients for the text features are carried back through the text tower at the end: the same gradient as one pass,
-    with the memory of a part.
+    gradients for the text features are carried back through the text tower at the end: the same gradient as one pass
+    (dropout's masks apart), with the memory of a part.
     """
 
     def __init__(self, adapter: Adapter, lesson: Lesson, compute: Compute, phase: Phase):
@@ -209,8 +209,8 @@ class GradientAlarm:
         self.silent = {name: parameter for name, parameter in trainable.items() if name not in inert}
         self.total = len(self.silent)
 
-    def look(self, step: int) -> None:
-        """After the backward pass of `step` (0-based since the start of this loop)."""
+    def look(self, step: int, last: bool) -> None:
+        """After the backward pass of `step` (0-based since the start of this loop); `last` of the phase."""
         if not self.silent or step >= ALARM_AFTER:
             return
         self.silent = {
@@ -218,7 +218,7 @@ class GradientAlarm:
             for name, parameter in self.silent.items()
             if parameter.grad is None or not bool(parameter.grad.any())
         }
-        if step == ALARM_AFTER - 1 and self.silent:
+        if self.silent and (step == ALARM_AFTER - 1 or (last and step > 0)):
             first = next(iter(self.silent))
             raise UserError(
                 f"{self.total - len(self.silent)} of {self.total} tensors are trained: "
