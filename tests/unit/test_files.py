@@ -83,8 +83,8 @@ def test_room_is_looked_at_before_starting() -> None:
 def test_tensors_come_back_and_equal_tensors_are_equal_bytes() -> None:
     base = torch.arange(12.0).reshape(3, 4)
     tensors = {"a": base.T, "b": base[1], "c": base[1], "d": torch.nn.Parameter(torch.ones(2).bfloat16())}
-    files.write_tensors(Path("one"), tensors, {"format": "pt"})
-    files.write_tensors(Path("two"), dict(tensors), {"format": "pt"})
+    files.write_tensors(Path("one"), tensors)
+    files.write_tensors(Path("two"), dict(tensors))
     assert Path("one").read_bytes() == Path("two").read_bytes()
     found = files.read_tensors(Path("one"))
     assert found.keys() == tensors.keys()

@@ -10,20 +10,3 @@ blocks.py      what sections are made of;  words.py: how numbers are written
 page.py        `write_report`: sections → HTML by template.html.j2, Markdown, CSV
 card.py        the README.md of an adapter folder
 """
-
-import sys
-from pathlib import Path
-from types import ModuleType
-from typing import Any
-
-
-class _Room(ModuleType):
-    """This room bears the name of the public function `cliptune.report`, so calling it is calling that."""
-
-    def __call__(self, *runs: Any, out: str | Path) -> list[Path]:
-        from cliptune.api import report
-
-        return report(*runs, out=out)
-
-
-sys.modules[__name__].__class__ = _Room
