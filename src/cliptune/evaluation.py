@@ -6,7 +6,7 @@ written; the trained adapter afterwards. Nothing measured here reaches the train
 
 import functools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ THUMBNAIL = 96
 """pixels, longer side"""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Evaluation:
     """Test images and what the untouched backbone says of them."""
 
@@ -41,7 +41,8 @@ class Evaluation:
     val_zero_shot: Predictions | None
     retention: ImageSet | None
     retention_before: Predictions | None
-    seconds: float = field(default=0.0)
+    seconds: float
+    """spent measuring the backbone"""
 
     @classmethod
     def before(cls, plan: "Plan") -> "Evaluation":
@@ -64,7 +65,6 @@ class Evaluation:
 
 def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Path) -> dict[str, Any]:
     """Measure the trained adapter (merged, where it can be), write predictions and thumbnails; the record's part."""
-    began = time.perf_counter()
     adapter.eval()
     merged = adapter.merged().eval() if adapter.method.mergeable else None
     score = merged_scorer(merged, plan.tokens) if merged is not None else scorer(adapter, plan.tokens)
@@ -79,14 +79,12 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
     write_text(folder / "zero_shot_predictions.csv", to_csv(evaluation.zero_shot, paths, classes))
     rows = gallery(evaluation.zero_shot, after)
     write_thumbnails(evaluation.test, rows, folder / "thumbnails")
-    found: dict[str, Any] = {
+    return {
         "metrics": metrics,
         "retention": _retention(plan, merged or adapter.model, evaluation),
         "gallery": rows,
         "merge_gap": _gap(plan, adapter, merged, evaluation) if merged is not None else None,
     }
-    evaluation.seconds += time.perf_counter() - began
-    return found
 
 
 def held_out(plan: "Plan") -> ImageSet | None:

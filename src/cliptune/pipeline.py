@@ -137,8 +137,13 @@ def execute(
     resume: bool = False,
     fresh: bool = False,
     listeners: Iterable[Listener] = (),
+    before: Evaluation | None = None,
 ) -> Run:
     """Train, evaluate and record a prepared run. An equal finished run is returned as it is.
+
+    Args:
+        out: run folder. resume, fresh: what to do with an unfinished or other run there. listeners: hear the events.
+        before: the untouched backbone measured already, by another run on the same episode and backbone.
 
     Raises:
         UserError: the folder holds another or an unfinished run; no room; training went wrong in a known way.
@@ -149,7 +154,7 @@ def execute(
     files.writable_folder(folder)
     adapter = plan.attach()
     lesson = make_lesson(plan)
-    evaluation = Evaluation.before(plan)
+    evaluation = before or Evaluation.before(plan)
     decode(lesson)
     files.room_for(folder, 3 * sum(tensor.nbytes for tensor in adapter.state().values()) + 20_000_000)
     if fresh and folder.exists():
@@ -212,8 +217,10 @@ def _run(
                 listener(event)
     train_seconds = earlier + time.perf_counter() - began
     record |= describe(plan, adapter, folder)
+    measuring = time.perf_counter()
     record |= evaluate(plan, adapter, evaluation, folder)
-    record["seconds"] = {"train": train_seconds, "evaluate": evaluation.seconds}
+    evaluate_seconds = evaluation.seconds + time.perf_counter() - measuring
+    record["seconds"] = {"train": train_seconds, "evaluate": evaluate_seconds}
     record["images_per_second"] = meter.images_per_second
     record["peak_memory_bytes"] = plan.machine.peak_memory_bytes()
     record |= {"status": "finished", "finished": _now()}

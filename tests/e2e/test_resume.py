@@ -72,7 +72,7 @@ def test_killed_and_resumed_is_uninterrupted(case: str, few: None, cliptune: Cli
 
 
 def test_killed_before_anything_was_saved_starts_over(few: None, cliptune: Cliptune) -> None:
-    command = ("train", "lora", *QUICK, "--set", "train.steps=40")
+    command = ("train", "lora", *QUICK, "--set", "train.steps=12")
     run, other = Path("killed"), Path("uninterrupted")
     Process(*command, "--out", run).kill_when(reached(run, "train", 2))
     assert not (run / "checkpoint").exists()

@@ -13,14 +13,15 @@ METHODS = ("zero_shot", "lora", "lora_xs", "dora", "ast")
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")] = Path("demo-run"),
-    shots: options.Shots = 16,
-    seed: options.Seed = 1,
+    shots: Annotated[int, typer.Option(help="Training images per class.")] = 8,
+    seed: Annotated[int, typer.Option(help="Draws images, first numbers, order.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove earlier demo runs of the same names first.")] = False,
     json: options.Json = False,
 ) -> None:
     """Adapt the embedded mini CLIP to real handwritten digits with the four methods, compare, report. Offline."""
     from cliptune.cli.progress import Progress, describe_plan, describe_result
     from cliptune.datasets import open_set
+    from cliptune.evaluation import Evaluation
     from cliptune.models.backbone import load
     from cliptune.pipeline import execute, prepare
     from cliptune.recipe import load_tables
@@ -30,18 +31,21 @@ def demo(
     began = time.perf_counter()
     backbone, digits = load("mini"), open_set("digits")
     records: list[dict[str, Any]] = []
-    folders = []
+    folders: list[Path] = []
+    before = None
     for name in METHODS:
         chosen = {"protocol.shots": shots, "protocol.seed": seed}
         plan = prepare(load_tables(name), chosen, backbone=backbone, imageset=digits)
         output.say()
         describe_plan(plan)
+        before = before or Evaluation.before(plan)
+        folder = out / run_name(plan.recipe)
         with Progress() as progress:
-            run = execute(plan, out / run_name(plan.recipe), fresh=fresh, resume=True, listeners=[progress.hear])
+            run = execute(plan, folder, fresh=fresh, resume=True, listeners=[progress.hear], before=before)
         describe_result(run)
         records.append(run.record)
         folders.append(run.folder)
-    files = [path for folder in folders for path in write_report([folder], folder / "report.html")[:1]]
-    files += write_report(folders, out / "report.html")
+    files = write_report(folders, out / "report.html")
     output.say(f"\n{len(folders)} runs in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'}")
+    output.say(f"More about one of them: cliptune report {folders[-1]}")
     output.result({"report": str(out / "report.html"), "files": [str(path) for path in files], "runs": records})
