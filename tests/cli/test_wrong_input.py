@@ -309,10 +309,15 @@ def test_an_adapter_for_another_backbone(finished: Path, mini_folder: Path, tmp_
 @pytest.mark.parametrize("below", ["file", "file/deeper/run"])
 def test_an_output_path_below_a_file(below: str, finished: Path, refused: Refused) -> None:
     Path("file").write_text("in the way", "utf-8")
-    for words in (("train", "dora", *QUICK, "--out"), ("merge", finished), ("report", finished, "--out")):
-        first, second = refused(*words, below if words[0] != "report" else "file/report.html")
+    for words in (("train", "dora", *QUICK, "--out", below), ("merge", finished, below)):
+        first, second = refused(*words)
         assert "file" in first
         assert "folder" in second
+
+
+def test_a_report_below_a_file(finished: Path, refused: Refused) -> None:
+    Path("file").write_text("in the way", "utf-8")
+    assert "part of that path is a file" in refused("report", finished, "--out", "file/report.html")[0]
 
 
 @pytest.fixture
@@ -462,8 +467,11 @@ FULL = {
 }
 
 
+SLOW = ("the episode", "metrics.jsonl")
+
+
 @pytest.mark.xdist_group("processes")
-@pytest.mark.parametrize("place", list(FULL))
+@pytest.mark.parametrize("place", [pytest.param(p, marks=[pytest.mark.slow] if p in SLOW else []) for p in FULL])
 def test_a_full_disk_while_training(place: str) -> None:
     limit, test, words, kept = FULL[place]
     first, second = two_lines(Process("train", *words, *TRAIN, test=test, file_limit=limit).wait())

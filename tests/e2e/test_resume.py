@@ -45,7 +45,10 @@ def reached(run: Path, phase: str, step: int) -> Callable[[], bool]:
     return lambda: path.is_file() and words in path.read_text("utf-8")
 
 
-@pytest.mark.parametrize("case", list(CASES))
+SLOW = ("ast that goes on from stage 1",)
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] if c in SLOW else []) for c in CASES])
 def test_killed_and_resumed_is_uninterrupted(case: str, few: None, cliptune: Cliptune) -> None:
     words, phases, kills = CASES[case]
     command = ("train", words[0], *QUICK, *words[1:])
@@ -83,6 +86,7 @@ def test_killed_before_anything_was_saved_starts_over(few: None, cliptune: Clipt
     assert (run / name).read_bytes() == (other / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_run_may_be_started_over(few: None, cliptune: Cliptune) -> None:
     command = ("train", "lora", *QUICK, *EVERY_STEP, "--out", "run")
     Process(*command).kill_when(reached(Path("run"), "train", 2))
