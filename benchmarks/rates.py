@@ -2,8 +2,8 @@
 
     python benchmarks/rates.py [METHOD …] [--shots 1 4 16] [--seeds 101]
 
-Trains every method at every rate of its grid and prints the mean accuracy on the 200 validation digits, which no
-few-shot table is tested on, beside the drawn world's shapes (what was forgotten). The seeds are not the tables' (1, 2, 3), and
+Trains every method at every rate of its grid and prints the mean accuracy on the 200 validation digits, on which no
+table is tested, beside the drawn world's shapes (what was forgotten). The seeds are not the tables' (1, 2, 3), and
 the test split is never opened.
 """
 

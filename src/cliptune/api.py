@@ -18,8 +18,8 @@ def train(
     data: ImageSet | str,
     method: Method | str,
     *,
-    shots: int = 16,
-    seed: int = 1,
+    shots: int | None = None,
+    seed: int | None = None,
     preset: str = "auto",
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -32,6 +32,7 @@ def train(
     Args:
         model: a backbone from `cliptune.load`, or its name. data: an image set from `cliptune.data`, or its name.
         method: like `cliptune.DoRA(rank=2)`, or a method's or recipe's name.
+        shots, seed: None takes the recipe's (16 and 1 where it says nothing).
         settings: dotted key → value, as `--set`: {"train.lr": 1e-3}.
         out: run folder; by default below `runs/`.
 
@@ -45,7 +46,8 @@ def train(
         tables: dict[str, dict[str, Any]] = {"method": {"name": method.name, **plain(method)}}
     else:
         tables = load_tables(method)
-    chosen = {"protocol.shots": shots, "protocol.seed": seed, **(settings or {})}
+    given = {"protocol.shots": shots, "protocol.seed": seed}
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None} | dict(settings or {})
     backbone = model if isinstance(model, Backbone) else None
     imageset = data if isinstance(data, ImageSet) else None
     chosen["model.name"] = backbone.name if backbone else model

@@ -90,7 +90,7 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
 def held_out(plan: "Plan") -> ImageSet | None:
     """The data set on which forgetting is measured: what `evaluate.retention` names."""
     name = plan.recipe.evaluate.retention
-    if name == "none" or (name == "auto" and plan.backbone.name != "mini"):
+    if name == "none":
         return None
     name = RETENTION_DEFAULT if name == "auto" else name
     if name == plan.episode.imageset.name:

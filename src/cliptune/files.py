@@ -74,6 +74,8 @@ def cannot_write(path: Path, problem: OSError) -> UserError:
         )
     if problem.errno in (errno.ENOTDIR, errno.EEXIST):
         return UserError(f"cannot write {path}: part of that path is a file", "give --out a folder")
+    if problem.errno == errno.EISDIR:
+        return UserError(f"cannot write {path}: it is a folder", "give a file name in it")
     return UserError(f"cannot write {path}: {problem.strerror or problem}", "give --out a folder you may write to")
 
 

@@ -98,16 +98,20 @@ def prepare(
     data = draft.data
     imageset = imageset or open_set(data.name, data.root or None, data.split_seed)
     chosen = draft.protocol
-    episode = few_shot(
-        imageset, chosen.shots, chosen.seed, chosen.sampler, chosen.repeat, template=data.template or None
-    )
+    repeat = chosen.sampler == "cliplora" if chosen.repeat == "auto" else chosen.repeat
+    episode = few_shot(imageset, chosen.shots, chosen.seed, chosen.sampler, repeat, template=data.template or None)
     backbone = (backbone or _load(draft.model.name, outline)).to(machine.device)
     words = prompts(episode.classes, episode.template)
     tokens = backbone.tokens(words) if backbone.tokenizer else placeholder_tokens(backbone, len(words))
-    if memory is not None:
-        chunk = chunk_for(memory, backbone.model, tokens, draft.train.batch)
-        options = {"train.chunk": chunk, **options}
+    if imageset.source:
+        options = {**options, "data.name": str(Path(imageset.source).resolve())}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
+    if memory is not None:
+        chunk = chunk_for(memory, backbone.model, tokens, final.train.batch)
+        final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk))
+    steps = recipes.steps_of(final, len(episode.train))
+    if final.method.phases() and final.train.warmup_steps >= steps:
+        raise UserError(f"train.warmup_steps = {final.train.warmup_steps} of {steps} steps", "warm up for fewer steps")
     return Plan(final, backbone, episode, tokens, machine)
 
 
@@ -149,7 +153,7 @@ def execute(
         UserError: the folder holds another or an unfinished run; no room; training went wrong in a known way.
     """
     folder = out or Path("runs") / run_name(plan.recipe)
-    if _already_done(folder, plan.recipe, resume=resume, fresh=fresh):
+    if _already_done(folder, plan, resume=resume, fresh=fresh):
         return Run(folder, plan.backbone)
     files.writable_folder(folder)
     adapter = plan.attach()
@@ -201,10 +205,10 @@ def _run(
 ) -> Run:
     started = _now()
     checkpoint = Checkpoint(folder / "checkpoint")
-    files.write_text(folder / "recipe.toml", plan.recipe.to_toml())
-    plan.episode.save(folder / "episode.json")
     record = describe(plan, adapter, folder) | {"status": "running", "started": started}
     write_record(folder, record)
+    files.write_text(folder / "recipe.toml", plan.recipe.to_toml())
+    plan.episode.save(folder / "episode.json")
     progress = checkpoint.progress()
     earlier = progress.seconds if progress else 0.0
     began = time.perf_counter()
@@ -275,7 +279,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     files.write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def _already_done(folder: Path, recipe: Recipe, *, resume: bool, fresh: bool) -> bool:
+def _already_done(folder: Path, plan: Plan, *, resume: bool, fresh: bool) -> bool:
     """Whether an equal finished run lies there; refuses what must not be overwritten."""
     if not folder.exists():
         return False
@@ -285,7 +289,7 @@ def _already_done(folder: Path, recipe: Recipe, *, resume: bool, fresh: bool) ->
         return False
     record = read_record(folder)
     then = recipes.assemble(record["recipe"], preset="auto").essence() if "recipe" in record else {}
-    now = recipe.essence()
+    now = plan.recipe.essence()
     if then != now:
         changed = [
             f"{section}.{key}: {then.get(section, {}).get(key)!r} there, {value!r} now"
@@ -297,6 +301,15 @@ def _already_done(folder: Path, recipe: Recipe, *, resume: bool, fresh: bool) ->
             f"{folder} holds a run with other settings ({'; '.join(changed[:2])})",
             "start over with --fresh, or give another folder with --out",
         )
+    for what, then_hash, now_hash in (
+        ("images", record["data"]["episode_sha256"], plan.episode.sha256),
+        ("backbone", record["model"]["sha256"], plan.backbone.identity.sha256),
+    ):
+        if then_hash != now_hash:
+            raise UserError(
+                f"{folder} holds a run on other {what} ({then_hash[:12]} there, {now_hash[:12]} now)",
+                "start over with --fresh, or give another folder with --out",
+            )
     if record["status"] == "finished":
         return True
     if not resume:

@@ -57,8 +57,8 @@ class ProtocolSettings:
     """draws the few-shot images, the adapter's first numbers, the order and the augmentation"""
     sampler: Literal["dassl", "cliplora"] = "dassl"
     """dassl draws train then validation without repeats; cliplora validation first"""
-    repeat: bool = False
-    """whether a class with fewer images than shots repeats some"""
+    repeat: bool | Literal["auto"] = "auto"
+    """whether a class with fewer images than shots repeats some; auto: only with cliplora, as that code does"""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class EvaluateSettings:
     batch: int = 256
     """images per step of evaluation"""
     retention: str = "auto"
-    """data set whose zero-shot accuracy is measured before and after; auto: world/shapes for mini; none"""
+    """data set whose zero-shot accuracy is measured before and after; auto: world/shapes; or none"""
 
 
 @dataclass(frozen=True)
@@ -269,6 +269,10 @@ def assemble(
     header = settings.build(Header, dict(tables.get("recipe", {})), "recipe")
     merged: dict[str, dict[str, Any]] = {section: dict(tables.get(section, {})) for section in ("method", *SECTIONS)}
     for key, value in (options or {}).items():
+        if key in ("name", "method.name"):
+            raise UserError(
+                f"{key} = {value!r}: the method is not a setting", f"type it first: cliptune train {value} …"
+            )
         section, _, name = key.rpartition(".")
         if (section or "method") not in merged:
             close = registry.nearest(section, SECTIONS)

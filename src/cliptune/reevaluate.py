@@ -1,9 +1,11 @@
 """Measuring a finished run again: its own test split, or other data."""
 
+import dataclasses
+import json
 from typing import Any
 
 from cliptune.datasets import open_set
-from cliptune.datasets.base import prompts
+from cliptune.datasets.base import ImageSet, Item, prompts
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.runs import Run
@@ -22,10 +24,13 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     """
     settings = run.record["recipe"]["data"]
     imageset = open_set(data or settings["name"], root or settings["root"] or None, settings["split_seed"])
+    if not data:
+        imageset = as_tested(run, imageset)
     if not imageset.test:
         raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
-    machine = compute(device, run.record["environment"]["dtype"])
-    run.backbone.to(machine.device)
+    dtype = run.record["environment"]["dtype"]
+    machine = compute(device, "auto" if dtype == "float16" else dtype)
+    run.to(machine.device)
     if data and not run.adapter.method.mergeable and imageset.classes != run.classes:
         raise UserError(
             f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data"
@@ -44,3 +49,13 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
         "zero_shot": measure(before, imageset.classes),
         "adapted": measure(after, imageset.classes),
     }
+
+
+def as_tested(run: Run, imageset: ImageSet) -> ImageSet:
+    """The run's own test images and classes, from its episode.json; `imageset` only reads the pixels.
+
+    Splitting your own images again would give another test split as soon as a file was added or removed.
+    """
+    episode = json.loads((run.folder / "episode.json").read_text("utf-8"))
+    test = tuple(Item(path, label) for path, label in episode["tests"]["test"])
+    return dataclasses.replace(imageset, classes=tuple(episode["classes"]), test=test)

@@ -62,6 +62,13 @@ class Run:
         name = self.record["model"]["name"]
         return load(source if source and Path(source).is_dir() and name != "mini" else name)
 
+    def to(self, device: torch.device | str) -> "Run":
+        """Work on `device` from now on; the adapter is attached anew where the backbone moves."""
+        if self.backbone.device != torch.device(device):
+            self.backbone.to(device)
+            self.__dict__.pop("adapter", None)
+        return self
+
     @functools.cached_property
     def adapter(self) -> Adapter:
         return open_adapter(self.folder / "adapter", self.backbone)
@@ -114,7 +121,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as problem:
         raise UserError(f"{path} is broken: {problem}", "train again with --fresh") from None
-    if not isinstance(record, dict) or "status" not in record:
+    needed = {"status", "model", "data", "recipe"}
+    if isinstance(record, dict) and record.get("status") == "finished":
+        needed |= {"metrics", "environment"}
+    if not isinstance(record, dict) or not needed <= record.keys():
         raise UserError(f"{path} is not a run's record", "train again with --fresh")
     return record
 
@@ -151,19 +161,23 @@ def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
     path = folder / "adapter.json"
     if not path.is_file() or not (folder / "adapter.safetensors").is_file():
         raise UserError(f"{folder} holds no adapter", "give the adapter/ folder of a finished run")
-    about = json.loads(path.read_text("utf-8"))
-    made_for: Mapping[str, Any] = about["backbone"]
-    wanted = Identity(**{key: value for key, value in made_for.items() if key != "name"})
+    try:
+        about = json.loads(path.read_text("utf-8"))
+        made_for: Mapping[str, Any] = about["backbone"]
+        wanted = Identity(**{key: value for key, value in made_for.items() if key != "name"})
+        kind, given, facts = str(about["method"]), dict(about["settings"]), dict(about["facts"])
+    except (ValueError, KeyError, TypeError) as problem:
+        raise UserError(f"{path} is broken: {problem!r}", "train again with --fresh") from None
     if differences := backbone.identity.differences(wanted):
         raise UserError(
             f"the adapter was made for backbone '{made_for['name']}', this one is '{backbone.name}': "
             f"other {'; '.join(differences)}",
             f"load '{made_for['name']}' (weights sha256 {wanted.sha256[:12]}…)",
         )
-    method = settings.build(find_method(about["method"]), _as_read(about["settings"]), "method")
+    method = settings.build(find_method(kind), _as_read(given), "method")
     tensors = read_tensors(folder / "adapter.safetensors")
     with torch.random.fork_rng(devices=[]):
-        return method.reopen(backbone, tensors, about["facts"])
+        return method.reopen(backbone, tensors, facts)
 
 
 def _as_read(values: Mapping[str, Any]) -> dict[str, Any]:

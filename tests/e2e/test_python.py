@@ -103,10 +103,44 @@ def test_own_images_keep_their_source_and_split_seed(tmp_path: Path) -> None:
         run = cliptune.train(
             "mini", data, cliptune.LoRA(), shots=2, settings=quick(), device="cpu", out=f"run-{source}"
         )
-        assert run.record["recipe"]["data"]["name"] == source
+        assert run.record["recipe"]["data"]["name"] == str(Path(source).resolve())
         assert run.record["recipe"]["data"]["split_seed"] == 5
         from cliptune.reevaluate import measure_again
 
         again = measure_again(run, None, None, None, "cpu")
         assert again["adapted"]["accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
         assert again["adapted"]["n"] == run.metrics["test"]["n"]
+
+
+def test_changed_images_are_another_run_but_its_own_test_split_stays(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from cliptune.reevaluate import measure_again
+
+    def draw(name: str, indices: range) -> None:
+        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+        for index in indices:
+            Image.new("RGB", (40, 40), (index * 5, 90, 90)).save(tmp_path / "photos" / name / f"{index}.png")
+
+    for name in ("a", "b"):
+        draw(name, range(10))
+    run = cliptune.train("mini", "photos", cliptune.LoRA(), shots=2, settings=quick(), device="cpu", out="run")
+    for name in ("a", "b"):
+        draw(name, range(10, 40))
+    assert measure_again(run, None, None, None, "cpu")["adapted"]["n"] == run.metrics["test"]["n"] == 6
+    with pytest.raises(UserError, match="a run on other images"):
+        cliptune.train("mini", "photos", cliptune.LoRA(), shots=2, settings=quick(), device="cpu", out="run")
+
+
+def test_a_recipe_file_keeps_its_shots_and_seed(few: None) -> None:
+    first = cliptune.train("mini", "digits", "lora", shots=2, seed=3, settings=quick(), device="cpu", out="one")
+    again = cliptune.train("mini", "digits", "one/recipe.toml", device="cpu", out="two")
+    assert (again.record["shots"], again.record["seed"]) == (2, 3)
+    assert again.metrics["test"] == first.metrics["test"]
+
+
+def test_a_run_that_ends_in_nan_is_refused(few: None) -> None:
+    settings = {**quick(), "train.steps": 1, "train.lr": 1e30}
+    with pytest.raises(UserError, match="not numbers"):
+        cliptune.train("mini", "digits", cliptune.LoRA(), shots=1, settings=settings, device="cpu", out="run")
+    assert not Path("run").exists()

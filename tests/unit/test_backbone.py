@@ -93,3 +93,12 @@ def test_too_long_prompts_are_named(mini: Backbone) -> None:
 def test_random_weights_have_no_words(base16: Backbone) -> None:
     with pytest.raises(UserError, match="no tokenizer"):
         base16.tokens(["one"])
+
+
+def test_a_folder_without_tokenizer_files_is_refused(mini: Backbone, tmp_path: Path) -> None:
+    """transformers makes an empty tokenizer there, which reads every prompt alike."""
+    save_pretrained(towers.own_copy(mini.model), mini, tmp_path / "mute")
+    for file in (tmp_path / "mute").glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"tokenizer|cannot load"):
+        load(str(tmp_path / "mute"))

@@ -56,6 +56,7 @@ def understood(plan: "Plan") -> dict[str, Any]:
 
     episode = plan.episode
     lesson, adapter = make_lesson(plan), plan.attach()
+    size = plan.recipe.method.size(plan.backbone.model, len(episode.classes))
     phases = [phase for phase in adapter.method.phases() if phase.kind == "gradient"]
     steps = sum(phase_steps(phase, plan.recipe, len(episode.train)) for phase in phases)
     tensors, sites, inert = len(adapter.trainable()), adapter.adapted_sites(), adapter.inert()
@@ -64,7 +65,7 @@ def understood(plan: "Plan") -> dict[str, Any]:
         for event in fit(adapter, lesson, plan.machine):
             if type(event).__name__ == "Step":
                 done += 1
-                if done == 1:
+                if done == 1 < steps:
                     began = time.perf_counter()
                 if done == min(3, steps):
                     break
@@ -84,7 +85,10 @@ def understood(plan: "Plan") -> dict[str, Any]:
         "sites": sites,
         "tensors": tensors,
         "inert": inert,
-        "trainable_parameters": sum(parameter.numel() for parameter in adapter.trainable().values()),
+        "trainable_parameters": size.exact,
+        "trainable_least": size.least,
+        "trainable_most": size.most,
+        **size.facts,
         "steps": steps,
         "step_seconds": each,
         "estimated_seconds": each * steps,

@@ -11,7 +11,7 @@ from cliptune.cli import options, output
 def show(
     name: Annotated[str, typer.Argument(help="A method, recipe, data set or backbone.")],
     on: Annotated[str | None, typer.Option(help="Backbone whose sizes are told. [default: vit-b-16]")] = None,
-    classes: Annotated[int, typer.Option(help="Number of classes, for methods with a head.")] = 100,
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes, for methods with a head.")] = 100,
     assignments: options.Set = None,
     json: options.Json = False,
 ) -> None:

@@ -28,6 +28,10 @@ def open_set(name: str, root: str | None = None, seed: int = 0) -> ImageSet:
     Raises:
         UserError: no such path or set; offers the nearest.
     """
+    if not name.strip():
+        raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
+    if root and not Path(root).expanduser().is_dir():
+        raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv"):
         return _own_images(path, seed)

@@ -74,9 +74,10 @@ class LowRankLinear(AdaptedLinear):
         super().__init__(base)
         self.scale = scale
         self.dropout = nn.Dropout(dropout)
-        self.A = nn.Parameter(base.weight.new_empty(rank, base.in_features))
+        A = torch.empty(rank, base.in_features)
+        nn.init.kaiming_uniform_(A, a=5**0.5)
+        self.A = nn.Parameter(A.to(base.weight))
         self.B = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
-        nn.init.kaiming_uniform_(self.A, a=5**0.5)
 
     def weight(self) -> Tensor:
         return self.base.weight + self.scale * self.B @ self.A

@@ -204,7 +204,20 @@ def load(name: str, dtype: torch.dtype = torch.float32) -> Backbone:
     finally:
         transformers_logging.set_verbosity(verbosity)
     _refuse_incomplete(name, report)
-    return Backbone(model, tokenizer, _preprocess(source, local), name=name, source=source)
+    backbone = Backbone(model, tokenizer, _preprocess(source, local), name=name, source=source)
+    _refuse_mute(backbone)
+    return backbone
+
+
+def _refuse_mute(backbone: Backbone) -> None:
+    """Without its files transformers makes an empty tokenizer that reads every prompt alike: refuse it."""
+    tokens = backbone.tokens(PROBE)
+    ends = backbone.end_token == 2 or bool((tokens == backbone.end_token).any(dim=1).all())
+    if not ends or len(torch.unique(tokens, dim=0)) < len(PROBE):
+        raise UserError(
+            f"'{backbone.name}' has no working tokenizer: it reads different prompts alike",
+            "put tokenizer.json and tokenizer_config.json beside the weights",
+        )
 
 
 def random_backbone(name: str, seed: int = 0) -> Backbone:

@@ -78,6 +78,8 @@ def match(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
         UserError: a pattern matches nothing.
     """
     names = list(names)
+    if not patterns:
+        raise UserError("where: no patterns, so nothing would be trained", "try 'vision.*.q' or '*.v'")
     chosen: set[str] = set()
     for pattern in patterns:
         expression = _expression(pattern)

@@ -13,24 +13,37 @@ from torch.nn import functional as F
 from transformers import CLIPModel
 
 from cliptune.datasets.pixels import Pixels
+from cliptune.errors import UserError
 from cliptune.methods.base import Adapter
 from cliptune.models import towers
 from cliptune.models.backbone import Backbone
 from cliptune.report.statistics import calibration, expected_calibration_error, wilson
 from cliptune.training.compute import Compute
 
-Scorer = Callable[[Tensor], Tensor]
-"""normalised pixels [b 3 h w] → class logits [b c]"""
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores images against class prompts that are encoded once.
+
+    The two steps are apart because only the first runs in the towers' precision; logits are float32.
+    """
+
+    features: Callable[[Tensor], Tensor]
+    """normalised pixels [b 3 h w] → image features [b d]"""
+    logits: Callable[[Tensor], Tensor]
+    """image features [b d] → class logits [b c]"""
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return self.logits(self.features(pixels))
 
 
 @torch.no_grad()
 def scorer(model: Adapter | Backbone, tokens: Tensor) -> Scorer:
-    """Scores images against class prompts [c t], encoded once."""
-    if isinstance(model, Adapter):
-        text = model.text_features(tokens)
-        return lambda pixels: model.logits(model.image_features(pixels), text)
+    """The scorer of an adapter or an untouched backbone for class prompts [c t]."""
     text = model.text_features(tokens)
-    return lambda pixels: model.logit_scale * model.image_features(pixels) @ text.T
+    if isinstance(model, Adapter):
+        return Scorer(model.image_features, lambda image: model.logits(image, text))
+    return Scorer(model.image_features, lambda image: model.logit_scale * image @ text.T)
 
 
 @torch.no_grad()
@@ -38,7 +51,7 @@ def merged_scorer(model: CLIPModel, tokens: Tensor) -> Scorer:
     """The same for an ordinary CLIPModel."""
     text = towers.text_features(model, tokens)
     scale = float(model.logit_scale.exp())
-    return lambda pixels: scale * towers.image_features(model, pixels) @ text.T
+    return Scorer(lambda pixels: towers.image_features(model, pixels), lambda image: scale * image @ text.T)
 
 
 @dataclass(frozen=True)
@@ -76,8 +89,10 @@ def predict(
     ranked, probabilities, nll = [], [], []
     for images, labels in pixels.batches(batch):
         with compute.autocast():
-            logits = score(backbone.preprocess.normalise(images.to(compute.device)))
-        log_probabilities = F.log_softmax(logits.float(), dim=-1).cpu()
+            image = score.features(backbone.preprocess.normalise(images.to(compute.device)))
+        log_probabilities = F.log_softmax(score.logits(image.float()), dim=-1).cpu()
+        if not bool(log_probabilities.isfinite().all()):
+            raise UserError("the model's scores are not numbers", "lower train.lr, for instance --set train.lr=1e-4")
         best = log_probabilities.topk(min(top, log_probabilities.shape[1]))
         ranked.append(best.indices)
         probabilities.append(best.values.exp())

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,10 +82,8 @@ def restore_optimizer(
 ) -> None:
     """Put AdamW's moments back, parameter by parameter."""
     for name, parameter in trainable.items():
-        state: dict[str, Any] = {}
-        for key, value in _below(tensors, f"{name}/").items():
-            state[key] = value if key == "step" and value.ndim == 0 else value.to(parameter.device)
-        optimizer.state[parameter] = state
+        moments = _below(tensors, f"{name}/")
+        optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

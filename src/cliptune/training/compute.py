@@ -27,7 +27,7 @@ class Compute:
         return torch.autocast(self.device.type, dtype=lower, enabled=self.dtype != "float32")
 
     def peak_memory_bytes(self) -> int:
-        """Largest memory so far: allocated on the GPU, else resident in this process."""
+        """Largest memory: allocated on the GPU by this run, else resident in this process since it began."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return resident_bytes()
@@ -55,10 +55,14 @@ def compute(device: str = "auto", dtype: str = "auto") -> Compute:
         raise UserError(f"--device {device}: no such device here", "use --device cpu, or see `cliptune doctor`")
     chosen = next(name for name in ("cuda", "mps", "cpu") if there[name]) if device == "auto" else device
     if dtype == "auto":
-        dtype = "bfloat16" if chosen == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        dtype = (
+            "bfloat16" if chosen == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+        )
     if dtype == "float16" and chosen == "cpu":
         raise UserError("--dtype float16 needs a GPU", "use --dtype bfloat16 or float32 on the CPU")
     # accelerate keeps one precision per process in a shared state; a new run may want another.
     AcceleratorState._reset_state(reset_partial_state=True)
+    if chosen == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
     return Compute(accelerator, accelerator.device, dtype)

@@ -1,6 +1,7 @@
 """The training loop: a generator of events.
 
-Everything random about step n is a function of (seed, phase, n): the order of images, their augmentation, dropout.
+Everything random about step n is a function of the seed, the phase and n: augmentation and dropout; the order of images
+of the seed and the epoch alone.
 So a run does not depend on what ran before it in the process, and resuming needs no generator states.
 
 The loop is given training and validation images; it never sees a test split.
@@ -122,6 +123,11 @@ def descend(
             checkpoint.save(Progress(start.phase, step + 1, start.seconds + last - began), adapter, bare)
             yield Saved(phase.name, step + 1)
             saved = time.perf_counter()
+    broken = [name for name, parameter in trainable.items() if not bool(parameter.isfinite().all())]
+    if broken:
+        raise UserError(
+            f"{broken[0]} is not a number after phase {phase.name}", "lower train.lr, for instance --set train.lr=1e-4"
+        )
     adapter.finish(phase, bare, stream_seed(seed, phase.name, "finish", 0))
     compute.accelerator.free_memory()
     adapter.eval()
@@ -189,8 +195,7 @@ class Student:
         logits = self.adapter.logits(image, text)
         terms = {"ce": F.cross_entropy(logits, labels)}
         if self.consistency is not None:
-            with self.compute.autocast():
-                terms |= self.consistency.of_images(pixels, image, logits)
+            terms |= self.consistency.of_images(pixels, image, logits, self.compute.autocast)
         return terms
 
     def _back(self, terms: dict[str, Tensor], share: float, values: dict[str, float]) -> None:

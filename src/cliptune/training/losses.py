@@ -8,7 +8,10 @@ form      `mean` (default): PromptSRC's, every term divided by its number of ele
           The same strength takes λ/d: 10 and 25 on the sum form would be d times too strong.
 """
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,12 +36,17 @@ class SelfConsistency:
             return {}
         return {"scl_text": self.settings.text * l1(text, self.teacher_text, self.settings.reduction)}
 
-    def of_images(self, pixels: Tensor, image: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        """The weighted image and logit terms, by name. The teacher sees the same augmented `pixels` [b 3 h w]."""
+    def of_images(
+        self, pixels: Tensor, image: Tensor, logits: Tensor, autocast: Callable[[], Any] = contextlib.nullcontext
+    ) -> dict[str, Tensor]:
+        """The weighted image and logit terms, by name. The teacher sees the same augmented `pixels` [b 3 h w].
+
+        `autocast` gives its tower's precision; everything after the tower is float32.
+        """
         weights, terms = self.settings, {}
         if not (weights.image or weights.logits):
             return {}
-        with torch.no_grad():
+        with torch.no_grad(), autocast():
             teacher_image = self.teacher.image_features(pixels)
         if weights.image:
             terms["scl_image"] = weights.image * l1(image, teacher_image, weights.reduction)

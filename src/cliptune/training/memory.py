@@ -19,8 +19,8 @@ def parse_bytes(text: str) -> int:
         UserError: not a size.
     """
     units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-    found = re.fullmatch(r"\s*([\d.]+)\s*(ki|mi|gi|k|m|g|)b?\s*", text.lower())
-    if not found or found[1].count(".") > 1 or not float(found[1]):
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ki|mi|gi|k|m|g|)b?\s*", text.lower())
+    if not found or not float(found[1]):
         raise UserError(f"--memory {text!r}: not a size", "write --memory 2GB or --memory 800MB")
     return int(float(found[1]) * units[found[2]])
 
