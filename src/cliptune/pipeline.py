@@ -35,7 +35,8 @@ from cliptune.runs import Run, read_record, run_name, save_adapter
 from cliptune.settings import plain
 from cliptune.training.checkpoint import Checkpoint
 from cliptune.training.compute import Compute, compute
-from cliptune.training.events import Event, PhaseEnded, Step, as_dict
+from cliptune.training.events import Event
+from cliptune.training.log import Log, Meter
 from cliptune.training.loop import Lesson, fit, stream_seed
 from cliptune.training.losses import self_consistency
 from cliptune.training.memory import chunk_for
@@ -315,54 +316,6 @@ def _already_done(folder: Path, plan: Plan, *, resume: bool, fresh: bool) -> boo
     if not resume:
         raise UserError(f"{folder} holds an unfinished run", "go on with --resume, or start over with --fresh")
     return False
-
-
-class Log:
-    """metrics.jsonl: one JSON object an event, appended as it happens; what a resumed run repeats is dropped first."""
-
-    def __init__(self, path: Path, adapter: Adapter, checkpoint: Checkpoint):
-        names = [phase.name for phase in adapter.method.phases()]
-        kept = []
-        if path.is_file() and (progress := checkpoint.progress()):
-            for line in path.read_text("utf-8", errors="replace").splitlines():
-                try:
-                    event = json.loads(line)
-                except json.JSONDecodeError:
-                    break  # a last line cut short by a full disk or a kill
-                place = (names.index(event["phase"]), event.get("step", 0))
-                if place <= (progress.phase, progress.step):
-                    kept.append(line + "\n")
-        files.write_text(path, "".join(kept))
-        self.file = path.open("a", encoding="utf-8")
-
-    def write(self, event: Event) -> None:
-        self.file.write(json.dumps(as_dict(event), ensure_ascii=False) + "\n")
-        self.file.flush()
-
-    def __enter__(self) -> "Log":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self.file.close()
-
-
-class Meter:
-    """Mean speed of the last phase."""
-
-    def __init__(self) -> None:
-        self.images, self.seconds = 0, 0.0
-
-    def hear(self, event: Event) -> None:
-        if isinstance(event, Step):
-            self.images += event.images
-            self.seconds += event.images / event.images_per_second
-        elif isinstance(event, PhaseEnded) and event.phase == "probe":
-            self.images, self.seconds = 0, 0.0
-
-    @property
-    def images_per_second(self) -> float | None:
-        return self.images / self.seconds if self.seconds else None
 
 
 def _now() -> str:
