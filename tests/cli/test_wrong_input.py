@@ -438,7 +438,7 @@ def halves() -> list[Path]:
 FULL = {
     # where it fails: (file limit in bytes, test images, method and settings, whether something is kept to go on from)
     "the first file": (300, 100, ("dora", *TINY, "--set", "train.steps=4"), False),
-    "the episode": (1500, 100, ("dora", *TINY, "--set", "train.steps=4"), False),
+    "the episode": (9_000, 400, ("dora", *TINY, "--set", "train.steps=4"), False),
     "metrics.jsonl": (9_000, 100, ("dora", *TINY, "--set", "train.steps=60"), False),
     "metrics.jsonl with a checkpoint": (
         9_000,
