@@ -14,8 +14,6 @@ from cliptune.models.backbone import Backbone
 from cliptune.models.towers import image_features, text_features
 from cliptune.runs import Run
 
-FACTS = "cliptune-merge.json"
-
 
 def merge_run(run: Run, out: Path) -> float:
     """Write weights, tokenizer and preprocessing of the merged model to `out`; see `Run.merge`.
