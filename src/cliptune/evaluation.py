@@ -20,7 +20,7 @@ from cliptune.datasets.pixels import Pixels
 from cliptune.export import merge_gap
 from cliptune.files import write_text, write_whole
 from cliptune.methods.base import Adapter
-from cliptune.report.statistics import wilson
+from cliptune.statistics import wilson
 from cliptune.tasks.classify import Predictions, gallery, measure, merged_scorer, predict, scorer, to_csv
 
 if TYPE_CHECKING:

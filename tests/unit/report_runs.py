@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cliptune.report.statistics import calibration, expected_calibration_error, wilson
+from cliptune.statistics import calibration, expected_calibration_error, wilson
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PARTS = ("q", "k", "v", "o", "fc1", "fc2", "ln1", "ln2")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cliptune.report import several_runs, statistics
+from cliptune import statistics
+from cliptune.report import several_runs
 from cliptune.report.compare import groups, name_all, pairs, seen_from
 from cliptune.report.page import write_report
 from cliptune.report.read import Predictions, Record, read_record

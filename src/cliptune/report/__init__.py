@@ -1,6 +1,6 @@
 """The report room: run folders in; one HTML page, a CSV and a Markdown file out. It reads nothing but the run folder.
 
-read.py        run folder → Record;  statistics.py: intervals, paired tests, calibration
+read.py        run folder → Record
 tables.py      one Record → rows;  compare.py: several Records → rows
 plots.py       rows → Figure, one run;  plots_compare.py: several runs;  theme.py: how they look
 verdict.py     rows → the sentence at the top, which claims no gain inside the noise

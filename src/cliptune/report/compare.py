@@ -10,8 +10,8 @@ import numpy as np
 
 from cliptune.report import words
 from cliptune.report.read import Record
-from cliptune.report.statistics import mean_and_deviation, paired_bootstrap
 from cliptune.report.tables import Row, cost, disagreement, retention
+from cliptune.statistics import mean_and_deviation, paired_bootstrap
 
 LABEL_LENGTH = 44
 NOT_SETTINGS = {"recipe", "data", "model", "protocol", "method", "evaluate", "name", "seed", "checkpoint_seconds"}

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from cliptune.report import theme, words
-from cliptune.report.statistics import wilson
 from cliptune.report.tables import Row
+from cliptune.statistics import wilson
 
 MOST_LABELLED = 40
 MOST_COUNTED = 16

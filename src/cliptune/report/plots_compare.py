@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from cliptune.report import plots, theme, words
 from cliptune.report.compare import shots_text
-from cliptune.report.statistics import mean_and_deviation
 from cliptune.report.tables import Row
+from cliptune.statistics import mean_and_deviation
 
 
 def order_of(rows: Sequence[Row]) -> dict[str, int]:

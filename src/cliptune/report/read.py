@@ -11,7 +11,7 @@ import numpy as np
 
 from cliptune.errors import UserError
 from cliptune.report import words
-from cliptune.report.statistics import wilson
+from cliptune.statistics import wilson
 
 ASIDE = ("validation",)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cliptune.report import words
 from cliptune.report.read import Measure, Predictions, Record
-from cliptune.report.statistics import calibration, expected_calibration_error, mcnemar, wilson
+from cliptune.statistics import calibration, expected_calibration_error, mcnemar, wilson
 
 Row = dict[str, Any]
 

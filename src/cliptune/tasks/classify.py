@@ -17,7 +17,7 @@ from cliptune.errors import UserError
 from cliptune.methods.base import Adapter
 from cliptune.models import towers
 from cliptune.models.backbone import Backbone
-from cliptune.report.statistics import calibration, expected_calibration_error, wilson
+from cliptune.statistics import calibration, expected_calibration_error, wilson
 from cliptune.training.compute import Compute
 
 
