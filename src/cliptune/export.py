@@ -11,7 +11,7 @@ from cliptune.errors import UserError
 from cliptune.files import cannot_write, room_for, writable_folder
 from cliptune.methods.base import Adapter
 from cliptune.models.backbone import Backbone
-from cliptune.models.towers import image_features, text_features
+from cliptune.models.towers import Towers
 from cliptune.runs import Run
 
 
@@ -70,5 +70,6 @@ def merge_gap(adapter: Adapter, merged: CLIPModel, tokens: torch.Tensor, images:
     ours = adapter.logits(adapter.image_features(images), adapter.text_features(tokens))
     adapter.train(was_training)
     scale = float(merged.logit_scale.exp())
-    theirs = scale * image_features(merged, images) @ text_features(merged, tokens).T
+    plain = Towers(merged)
+    theirs = scale * plain.image_features(images) @ plain.text_features(tokens).T
     return float((ours - theirs).abs().max() / ours.abs().max().clamp_min(1e-12))

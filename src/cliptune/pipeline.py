@@ -70,7 +70,9 @@ class Plan:
         """The method attached to the backbone; its first numbers depend on the seed alone."""
         with torch.random.fork_rng():
             torch.manual_seed(stream_seed(self.recipe.protocol.seed, "attach"))
-            return self.recipe.method.attach(self.backbone)
+            adapter = self.recipe.method.attach(self.backbone)
+        adapter.towers.how = self.recipe.shortcuts
+        return adapter
 
 
 def prepare(

@@ -16,6 +16,7 @@ from cliptune import registry, settings
 from cliptune.errors import UserError
 from cliptune.methods import METHODS
 from cliptune.methods.base import Method
+from cliptune.models.shortcuts import Shortcuts
 
 SMALL_BACKBONE = 20_000_000
 """parameters under which `preset = "auto"` takes the small preset"""
@@ -76,6 +77,9 @@ class TrainSettings:
     chunk: int = 0
     """images that go through the towers together inside a step; 0 is the whole batch. Less memory, the same
     gradient up to the masks of dropout, which every part draws anew"""
+    text_chunk: int = 0
+    """class prompts that go through the text tower together inside a step; 0 is all. Less memory for one more text
+    forward, the same gradient up to the masks of dropout"""
     lr: float = 2e-4
     """learning rate at the first step"""
     min_lr: float = 1e-6
@@ -135,6 +139,7 @@ class Recipe:
     train: TrainSettings = field(default_factory=TrainSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    shortcuts: Shortcuts = field(default_factory=Shortcuts)
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -157,7 +162,7 @@ class Recipe:
         return tables
 
 
-SECTIONS = ("data", "model", "protocol", "train", "loss", "evaluate")
+SECTIONS = ("data", "model", "protocol", "train", "loss", "evaluate", "shortcuts")
 
 
 def check_numbers(recipe: Recipe) -> None:
@@ -169,6 +174,7 @@ def check_numbers(recipe: Recipe) -> None:
         "train.least_steps": 0,
         "train.batch": 1,
         "train.chunk": 0,
+        "train.text_chunk": 0,
         "train.lr": 0,
         "train.min_lr": 0,
         "train.warmup_steps": 0,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import CLIPModel, CLIPProcessor
 
-from cliptune.models import sites, towers
+from cliptune.models import packing, sites
 from cliptune.models.backbone import Backbone
 from cliptune.pipeline import execute, make_lesson
 from cliptune.training.loop import fit
@@ -18,7 +18,7 @@ def test_logits_equal_transformers_on_padded_prompts(base16: Backbone) -> None:
     images = probe_images(base16, 2)
     with torch.no_grad():
         theirs = base16.model(pixel_values=images, input_ids=tokens).logits_per_image
-    short = towers.trim(tokens, 49407)
+    short = packing.trim(tokens, 49407)
     assert short.shape == (3, 10)
     ours = base16.logit_scale * base16.image_features(images) @ base16.text_features(short).T
     assert gap(ours, theirs) <= 1e-5

@@ -8,7 +8,7 @@ import torch
 
 from cliptune.errors import UserError
 from cliptune.export import save_pretrained
-from cliptune.models import towers
+from cliptune.models import packing, towers
 from cliptune.models.backbone import Backbone, load, weights_hash
 from cliptune.models.preprocess import OPENAI
 from tests.conftest import gap, probe_images
@@ -63,8 +63,8 @@ def test_trimmed_prompts_have_the_features_of_padded_ones(mini: Backbone) -> Non
 
 def test_the_legacy_end_token_pools_at_the_largest_id() -> None:
     tokens = torch.tensor([[5, 6, 9, 0, 0, 0], [5, 9, 0, 0, 0, 0]])
-    assert towers.trim(tokens, end=2).shape == (2, 3)
-    assert towers.trim(tokens, end=9).shape == (2, 3)
+    assert packing.trim(tokens, end=2).shape == (2, 3)
+    assert packing.trim(tokens, end=9).shape == (2, 3)
 
 
 def test_sharing_leaves_the_original_alone(mini: Backbone) -> None:
@@ -74,9 +74,8 @@ def test_sharing_leaves_the_original_alone(mini: Backbone) -> None:
     twin.visual_projection = torch.nn.Linear(128, 128, bias=False)
     twin.vision_model.encoder.layers[0].self_attn.q_proj.weight = torch.nn.Parameter(torch.zeros(128, 128))
     assert weights_hash(mini.model) == before
-    assert not torch.equal(
-        towers.image_features(twin, probe_images(mini)), towers.image_features(mini.model, probe_images(mini))
-    )
+    images = probe_images(mini)
+    assert not torch.equal(towers.Towers(twin).image_features(images), mini.image_features(images))
 
 
 def test_half_precision_files_load_in_float32(mini: Backbone) -> None:

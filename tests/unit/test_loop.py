@@ -12,7 +12,7 @@ from cliptune.methods.lora import LoRA
 from cliptune.models.backbone import Backbone
 from cliptune.pipeline import make_lesson
 from cliptune.training.events import PhaseEnded, Started, Step
-from cliptune.training.loop import Student, batch_indices, fit, gradients, stream_seed
+from cliptune.training.loop import batch_indices, fit, gradients, stream_seed
 from tests.conftest import plan_for
 
 
@@ -60,7 +60,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(mini: Backbone, few_dig
                 if name.endswith(".B"):
                     parameter.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(name)))
         phase = adapter.method.phases()[0]
-        student = Student(adapter, make_lesson(plan), plan.machine, phase)
+        student = make_lesson(plan).student(adapter, plan.machine, phase)
         values = gradients(student, list(range(7)), 1, phase, 0)
         return values, {name: parameter.grad for name, parameter in adapter.trainable().items()}
 

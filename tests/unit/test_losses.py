@@ -30,7 +30,7 @@ def test_zero_when_the_student_is_the_teacher(reduction: str, mini: Backbone) ->
     consistency = self_consistency(LossSettings(10, 25, 1, reduction), mini, [tokens])
     assert consistency is not None
     image, text = mini.image_features(pixels), mini.text_features(tokens)
-    terms = consistency.of_text(text) | consistency.of_images(pixels, image, mini.logit_scale * image @ text.T)
+    terms = consistency.of_text(text) | consistency.of_images(image, image, mini.logit_scale * image @ text.T)
     assert set(terms) == {"scl_text", "scl_image", "scl_logits"}
     assert all(abs(float(term)) < 1e-4 for term in terms.values())
 
@@ -41,12 +41,13 @@ def test_sum_form_with_weights_over_d_is_the_mean_form(mini: Backbone) -> None:
     image = torch.nn.functional.normalize(mini.image_features(pixels) + 0.1, dim=-1)
     text = torch.nn.functional.normalize(mini.text_features(tokens) - 0.1, dim=-1)
     logits = mini.logit_scale * image @ text.T
+    teacher = mini.image_features(pixels)
     mean = self_consistency(LossSettings(10, 25, 0), mini, [tokens])
     total = self_consistency(LossSettings(10 / 128, 25 / 128, 0, "sum"), mini, [tokens])
     assert mean is not None
     assert total is not None
-    for name, term in (mean.of_text(text) | mean.of_images(pixels, image, logits)).items():
-        other = (total.of_text(text) | total.of_images(pixels, image, logits))[name]
+    for name, term in (mean.of_text(text) | mean.of_images(image, teacher, logits)).items():
+        other = (total.of_text(text) | total.of_images(image, teacher, logits))[name]
         assert torch.allclose(term, other)
         assert float(term) > 0
 

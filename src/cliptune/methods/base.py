@@ -54,12 +54,14 @@ class Adapter:
 
     Attributes:
         model: a second tree of modules over the backbone's tensors, with the method's modules or tensors put in.
+        towers: the forward through it.
     """
 
     def __init__(self, backbone: Backbone, method: "Method"):
         self.backbone = backbone
         self.method = method
         self.model: CLIPModel = towers.share(backbone.model)
+        self.towers = towers.Towers(self.model)
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The numbers the present phase trains, by 'site.letter' or 'site.kind'."""
@@ -124,11 +126,11 @@ class Adapter:
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Unit-length features [b d] of normalised pixels [b 3 h w]."""
-        return towers.image_features(self.model, pixels)
+        return self.towers.image_features(pixels)
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """Unit-length features [c d] of token ids [c t]."""
-        return towers.text_features(self.model, tokens)
+        return self.towers.text_features(tokens)
 
     def logits(self, image: Tensor, text: Tensor) -> Tensor:
         """Class scores [b c] from image features [b d] and text features [c d]: cosines times the logit scale."""

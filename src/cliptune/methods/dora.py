@@ -26,6 +26,7 @@ from cliptune.methods.base import Adapter, Method, Size, exactly
 from cliptune.methods.linears import LinearAdapter, LowRankLinear, Scaling, Where, check_low_rank, choose, scale_of
 from cliptune.methods.lora import PAPER, SMALL
 from cliptune.models.backbone import Backbone
+from cliptune.models.products import Factors, Kept
 
 TINY = 1e-12
 """a dead row's length is taken as this, squared, instead of zero"""
@@ -94,6 +95,7 @@ class DoRALinear(LowRankLinear):
         self.official = method.dropout_form == "official"
         weight = base.weight.detach().float()
         self.m = nn.Parameter(weight.norm(dim=self.axis))
+        self.measured = Kept()
         self.register_buffer("base_squares", weight.square().sum(dim=self.axis), persistent=False)
 
     def norm(self) -> Tensor:
@@ -109,12 +111,16 @@ class DoRALinear(LowRankLinear):
     def stretch(self) -> Tensor:
         """g = m / ‖V‖, float32 also under autocast."""
         with torch.autocast(self.m.device.type, enabled=False):
-            if self.detach_norm:
-                with torch.no_grad():
-                    norm = self.norm()
-            else:
-                norm = self.norm()
+            if not self.detach_norm:
+                return self.m / self.norm()
+            with torch.no_grad():
+                norm = self.measured.get(None, self.norm)
             return self.m / norm
+
+    def factors(self) -> Factors | None:
+        if self.axis == 0 or (self.official and self.dropout.chance):
+            return None
+        return Factors(self.scale * self.B, self.A, self.stretch(), self.dropout.chance)
 
     def weight(self) -> Tensor:
         V = super().weight()

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from transformers import CLIPModel
 
 from cliptune.methods.base import Adapter, Features, Method, Phase, Size, at_least, exactly
-from cliptune.models import towers
 from cliptune.models.backbone import Backbone
 
 POWERS = (1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6)
@@ -92,7 +91,7 @@ class ProbeAdapter(Adapter):
         return self.head
 
     def image_features(self, pixels: Tensor) -> Tensor:
-        return towers.image_embeddings(self.model, pixels) if self.head else super().image_features(pixels)
+        return self.towers.image_embeddings(pixels) if self.head else super().image_features(pixels)
 
     def logits(self, image: Tensor, text: Tensor) -> Tensor:
         return self.head(image) if self.head else super().logits(image, text)

@@ -12,6 +12,8 @@ from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Method, at_least, sorted_sites
 from cliptune.models import sites, towers
 from cliptune.models.backbone import Backbone
+from cliptune.models.masks import Dropout
+from cliptune.models.products import Factors, Kept
 
 Scaling = Literal["alpha/sqrt(r)", "alpha/r"]
 Where = tuple[str, ...]
@@ -20,13 +22,18 @@ Where = tuple[str, ...]
 class AdaptedLinear(nn.Module):
     """A frozen linear with a re-written weight.
 
-    `weight()` is the definition: one expression of the paper's equation. `forward` may be a faster road to the same
-    product; a contract test ties the two, so merging is never a second implementation.
+    `weight()` is the definition: one expression of the paper's equation. `forward` is the plain road to the product
+    and `factors` the fast one; contract tests tie all three, so merging is never a second implementation.
     """
 
     def __init__(self, base: nn.Linear):
         super().__init__()
         self.base = base
+        self.formed = Kept()
+
+    def factors(self) -> Factors | None:
+        """The weight as gain ∘ (W + left · right), for the fast product; None where it has no such form."""
+        return None
 
     def weight(self) -> Tensor:
         """The adapted weight [o i], float32, without dropout."""
@@ -73,7 +80,7 @@ class LowRankLinear(AdaptedLinear):
     def __init__(self, base: nn.Linear, rank: int, scale: float, dropout: float):
         super().__init__(base)
         self.scale = scale
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         A = torch.empty(rank, base.in_features)
         nn.init.kaiming_uniform_(A, a=5**0.5)
         self.A = nn.Parameter(A.to(base.weight))
@@ -81,6 +88,9 @@ class LowRankLinear(AdaptedLinear):
 
     def weight(self) -> Tensor:
         return self.base.weight + self.scale * self.B @ self.A
+
+    def factors(self) -> Factors | None:
+        return Factors(self.scale * self.B, self.A, dropout=self.dropout.chance)
 
     def update(self, x: Tensor) -> Tensor:
         """scale · B A x without forming the o × i matrix."""

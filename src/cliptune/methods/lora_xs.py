@@ -35,6 +35,8 @@ from cliptune.methods.linears import (
 )
 from cliptune.methods.lora import PAPER, SMALL
 from cliptune.models.backbone import Backbone
+from cliptune.models.masks import Dropout
+from cliptune.models.products import Factors
 
 SigmaSide = Literal["out", "in", "both", "none"]
 PROBE_TOLERANCE = 5e-3
@@ -135,7 +137,7 @@ class LoRAXSLinear(AdaptedLinear):
     def __init__(self, base: nn.Linear, method: LoRAXS):
         super().__init__(base)
         self.scale = scale_of(method.alpha, method.rank, method.scaling)
-        self.dropout = nn.Dropout(method.dropout)
+        self.dropout = Dropout(method.dropout)
         L, P = frozen_factors(base.weight, method.rank, method.sigma_side)
         self.register_buffer("L", L.to(base.weight), persistent=False)
         self.register_buffer("P", P.to(base.weight), persistent=False)
@@ -143,6 +145,9 @@ class LoRAXSLinear(AdaptedLinear):
 
     def weight(self) -> Tensor:
         return self.base.weight + self.scale * self.L @ self.R @ self.P
+
+    def factors(self) -> Factors | None:
+        return Factors(self.scale * self.L @ self.R, self.P, dropout=self.dropout.chance)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = F.linear(F.linear(self.dropout(x), self.P), self.scale * self.R)

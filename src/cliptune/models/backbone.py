@@ -24,7 +24,7 @@ from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedTokeniz
 from transformers.utils import logging as transformers_logging
 
 from cliptune.errors import UserError
-from cliptune.models import sites, towers, zoo
+from cliptune.models import packing, sites, towers, zoo
 from cliptune.models.preprocess import OPENAI, Preprocess
 from cliptune.registry import nearest
 
@@ -68,6 +68,7 @@ class Backbone:
 
     Attributes:
         model: the transformers CLIPModel, in eval mode, no parameter of it wants a gradient.
+        towers: the forward through it.
         tokenizer: None for random weights; prompts then have to come as token ids.
         preprocess: how an image becomes pixels.
         name: what the user called it. source: where it was loaded from (hub id or folder).
@@ -82,6 +83,7 @@ class Backbone:
         source: str,
     ):
         self.model = model.eval().requires_grad_(False)
+        self.towers = towers.Towers(self.model)
         self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
@@ -142,7 +144,7 @@ class Backbone:
         ids = self.tokenizer(
             list(prompts), padding=True, truncation=True, max_length=self.context, return_tensors="pt"
         )["input_ids"]
-        return towers.trim(ids, self.end_token).to(self.device)
+        return packing.trim(ids, self.end_token).to(self.device)
 
     def too_long(self, prompts: Sequence[str]) -> list[str]:
         """The prompts that do not fit the context and are truncated."""
@@ -153,13 +155,13 @@ class Backbone:
     @torch.no_grad()
     def image_features(self, pixels: Tensor) -> Tensor:
         """Unit-length features [b d] of normalised pixels [b 3 h w]."""
-        return towers.image_features(self.model, pixels)
+        return self.towers.image_features(pixels)
 
     @torch.no_grad()
     def text_features(self, prompts: Sequence[str] | Tensor) -> Tensor:
         """Unit-length features [c d] of prompts or token ids [c t]."""
         tokens = prompts if isinstance(prompts, Tensor) else self.tokens(prompts)
-        return towers.text_features(self.model, tokens)
+        return self.towers.text_features(tokens)
 
     def to(self, device: torch.device | str) -> "Backbone":
         self.model.to(device)

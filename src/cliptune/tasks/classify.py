@@ -15,8 +15,9 @@ from transformers import CLIPModel
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter
-from cliptune.models import towers
 from cliptune.models.backbone import Backbone
+from cliptune.models.products import still
+from cliptune.models.towers import Towers
 from cliptune.statistics import calibration, expected_calibration_error, wilson
 from cliptune.training.compute import Compute
 
@@ -49,9 +50,10 @@ def scorer(model: Adapter | Backbone, tokens: Tensor) -> Scorer:
 @torch.no_grad()
 def merged_scorer(model: CLIPModel, tokens: Tensor) -> Scorer:
     """The same for an ordinary CLIPModel."""
-    text = towers.text_features(model, tokens)
+    both = Towers(model)
+    text = both.text_features(tokens)
     scale = float(model.logit_scale.exp())
-    return Scorer(lambda pixels: towers.image_features(model, pixels), lambda image: scale * image @ text.T)
+    return Scorer(both.image_features, lambda image: scale * image @ text.T)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Predictions:
 
 
 @torch.no_grad()
+@still()
 def predict(
     score: Scorer, pixels: Pixels, backbone: Backbone, compute: Compute, batch: int, top: int = 5
 ) -> Predictions:

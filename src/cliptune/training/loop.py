@@ -15,18 +15,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Features, Phase
-from cliptune.models import towers
 from cliptune.recipe import Recipe, steps_of
 from cliptune.training.checkpoint import Checkpoint, Progress, restore_optimizer
 from cliptune.training.compute import Compute
 from cliptune.training.events import Event, PhaseEnded, Saved, Started, Step
 from cliptune.training.losses import SelfConsistency
 from cliptune.training.optim import adamw, rate
+from cliptune.training.student import Student
 
 ALARM_AFTER = 3
 """steps after which a tensor that never had a gradient is an error; LoRA's A has none at step 1, where B is zero"""
@@ -42,6 +41,11 @@ class Lesson:
     tokens: Tensor
     """class prompts, [c t]"""
     consistency: SelfConsistency | None = None
+
+    def student(self, adapter: Adapter, compute: Compute, phase: Phase) -> Student:
+        """What runs the steps of `phase`."""
+        consistency = self.consistency if phase.extra_losses else None
+        return Student(adapter, self.recipe, self.train, self.tokens, compute, consistency)
 
 
 def fit(adapter: Adapter, lesson: Lesson, compute: Compute, checkpoint: Checkpoint | None = None) -> Iterator[Event]:
@@ -94,7 +98,8 @@ def descend(
         restore_optimizer(bare, trainable, moments)
     optimizer = compute.accelerator.prepare(bare)
     alarm = GradientAlarm(adapter, trainable)
-    student = Student(adapter, lesson, compute, phase)
+    student = lesson.student(adapter, compute, phase)
+    student.images.keep(steps, settings.batch)
     yield Started(phase.name, steps, start.step, sum(parameter.numel() for parameter in trainable.values()))
     began = saved = last = time.perf_counter()
     for step in range(start.step, steps):
@@ -133,7 +138,7 @@ def descend(
     adapter.eval()
 
 
-def gradients(student: "Student", indices: list[int], seed: int, phase: Phase, step: int) -> dict[str, float]:
+def gradients(student: Student, indices: list[int], seed: int, phase: Phase, step: int) -> dict[str, float]:
     """Accumulate a step's gradients from its own streams of random numbers; the loss terms by name."""
     generator = torch.Generator().manual_seed(stream_seed(seed, phase.name, "augment", step))
     with torch.random.fork_rng():
@@ -146,64 +151,6 @@ def gradients(student: "Student", indices: list[int], seed: int, phase: Phase, s
             "lower train.lr, for instance --set train.lr=1e-4, or use --dtype float32",
         )
     return values
-
-
-class Student:
-    """Forward and backward of a step. What is frozen is computed once or without a graph.
-
-    The text side runs once a step; images go through in parts of `train.chunk`, each forward and backward, and their
-    gradients for the text features are carried back through the text tower at the end: the same gradient as one pass
-    (dropout's masks apart), with the memory of a part.
-    """
-
-    def __init__(self, adapter: Adapter, lesson: Lesson, compute: Compute, phase: Phase):
-        self.adapter, self.lesson, self.compute = adapter, lesson, compute
-        self.consistency = lesson.consistency if phase.extra_losses else None
-        self.tuned = adapter.adapted_towers()
-        self.chunk = lesson.recipe.train.chunk
-        self.frozen_text: Tensor | None = None
-        if "text" not in self.tuned:
-            with torch.no_grad():
-                self.frozen_text = adapter.text_features(lesson.tokens)
-
-    def backward(self, indices: list[int], generator: torch.Generator) -> dict[str, float]:
-        """Accumulate the gradients of one batch; the weighted loss terms by name, their sum is the loss."""
-        pixels = self.lesson.train.varied(indices, generator).to(self.compute.device)
-        labels = self.lesson.train.labels[torch.as_tensor(indices)].to(self.compute.device)
-        text = self.frozen_text
-        if text is None:
-            with self.compute.autocast():
-                text = self.adapter.text_features(self.lesson.tokens)
-        leaf = text.detach().requires_grad_(text.requires_grad)
-        values: dict[str, float] = {}
-        size = self.chunk or len(indices)
-        for start in range(0, len(indices), size):
-            part = slice(start, start + size)
-            share = len(labels[part]) / len(labels)
-            terms = self._image_terms(pixels[part], labels[part], leaf)
-            self._back(terms, share, values)
-        if self.consistency is not None:
-            self._back(self.consistency.of_text(leaf), 1.0, values)
-        if leaf.grad is not None:
-            text.backward(leaf.grad)
-        return values
-
-    def _image_terms(self, pixels: Tensor, labels: Tensor, text: Tensor) -> dict[str, Tensor]:
-        pixels = self.adapter.backbone.preprocess.normalise(pixels)
-        with self.compute.autocast(), torch.set_grad_enabled("vision" in self.tuned):
-            image = self.adapter.image_features(pixels)
-        logits = self.adapter.logits(image, text)
-        terms = {"ce": F.cross_entropy(logits, labels)}
-        if self.consistency is not None:
-            terms |= self.consistency.of_images(pixels, image, logits, self.compute.autocast)
-        return terms
-
-    def _back(self, terms: dict[str, Tensor], share: float, values: dict[str, float]) -> None:
-        for name, term in terms.items():
-            values[name] = values.get(name, 0.0) + share * float(term.detach())
-        live = [term for term in terms.values() if term.requires_grad]
-        if live:
-            self.compute.accelerator.backward(share * torch.stack(live).sum())
 
 
 class GradientAlarm:
@@ -241,7 +188,7 @@ def solve(adapter: Adapter, lesson: Lesson, compute: Compute) -> None:
         for batch, _ in pixels.batches(lesson.recipe.evaluate.batch):
             normalised = adapter.backbone.preprocess.normalise(batch.to(compute.device))
             with compute.autocast():
-                rows.append(towers.image_embeddings(adapter.backbone.model, normalised))
+                rows.append(adapter.backbone.towers.image_embeddings(normalised))
         width = adapter.backbone.model.config.projection_dim
         return Features(torch.cat(rows) if rows else torch.zeros(0, width), pixels.labels)
 

@@ -8,10 +8,7 @@ form      `mean` (default): PromptSRC's, every term divided by its number of ele
           The same strength takes λ/d: 10 and 25 on the sum form would be d times too strong.
 """
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,24 +27,25 @@ class SelfConsistency:
     teacher_text: Tensor
     """[c d], unit length"""
 
+    @property
+    def looks_at_images(self) -> bool:
+        """Whether the teacher has to see the images at all."""
+        return bool(self.settings.image or self.settings.logits)
+
     def of_text(self, text: Tensor) -> dict[str, Tensor]:
         """The weighted text term, by name; `text` [c d]."""
         if not self.settings.text:
             return {}
         return {"scl_text": self.settings.text * l1(text, self.teacher_text, self.settings.reduction)}
 
-    def of_images(
-        self, pixels: Tensor, image: Tensor, logits: Tensor, autocast: Callable[[], Any] = contextlib.nullcontext
-    ) -> dict[str, Tensor]:
-        """The weighted image and logit terms, by name. The teacher sees the same augmented `pixels` [b 3 h w].
+    def of_images(self, image: Tensor, teacher_image: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """The weighted image and logit terms, by name.
 
-        `autocast` gives its tower's precision; everything after the tower is float32.
+        Args:
+            image: the student's features [b d]. teacher_image: the teacher's, of the same augmented pixels.
+            logits: the student's [b c].
         """
         weights, terms = self.settings, {}
-        if not (weights.image or weights.logits):
-            return {}
-        with torch.no_grad(), autocast():
-            teacher_image = self.teacher.image_features(pixels)
         if weights.image:
             terms["scl_image"] = weights.image * l1(image, teacher_image, weights.reduction)
         if weights.logits:

@@ -1,0 +1,280 @@
+"""Products with adapted linears: one autograd function for W' = g ∘ (W + L R), and for W itself where it is trained.
+
+    merged   y = x W'ᵀ + b                           W' formed once per step
+    beside   y = x (g ∘ W)ᵀ + (x R ᵀ)(g ∘ L)ᵀ + b    with dropout on the x of the second product, or in 16 bits
+
+    dx = dy W'         dL = g ∘ (dyᵀ (x Rᵀ))         dR = (dy (g ∘ L))ᵀ x         dg = Σₜ dy (y − b) / g
+
+The gradient of L and R never needs the dense dyᵀ x: both are products with r columns. LoRA has L = scale·B, R = A;
+LoRA-XS L = scale·L R, R = P; DoRA g = m/‖V‖ besides. x [t i], y [t o], L [o r], R [r i], g [o].
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from cliptune.models.masks import Mask, draw
+from cliptune.models.shortcuts import Shortcuts
+
+PER_TENSOR = 5
+"""differentiable inputs of one term: W, b, L, R, g"""
+ROWS = 256
+"""rows summed at a time for the gradient of g: they stay in the processor's cache"""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A linear's re-written weight W' = gain ∘ (W + left · right)."""
+
+    left: Tensor
+    """[o r], the scale inside"""
+    right: Tensor
+    """[r i]"""
+    gain: Tensor | None = None
+    """[o]"""
+    dropout: float = 0.0
+    """chance that an input of `right` is zeroed; 0 outside training"""
+
+
+@runtime_checkable
+class Factored(Protocol):
+    """A linear that can say its factors."""
+
+    base: nn.Linear
+    formed: "Kept"
+
+    def factors(self) -> Factors | None:
+        """None where its weight is not of this form; it is then called as a module."""
+
+
+_still: ContextVar[object] = ContextVar("still", default=None)
+
+
+@contextmanager
+def still() -> Iterator[None]:
+    """Inside, no parameter changes: what is formed from parameters is formed once (the parts of one step, a
+    measurement). Said by the caller, because fused optimisers change parameters without a trace."""
+    token = _still.set(object())
+    try:
+        yield
+    finally:
+        _still.reset(token)
+
+
+class Kept:
+    """A value computed from parameters, kept while they stand `still`."""
+
+    def __init__(self) -> None:
+        self._key: Any = None
+        self._value: Any = None
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        if _still.get() is None:
+            return make()
+        if self._key != (_still.get(), key):
+            self._value = None
+            self._key, self._value = (_still.get(), key), make()
+        return self._value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
+        return Kept()
+
+
+_casts = WeakTensorKeyDictionary()
+
+
+def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """`tensor` in `dtype`; of a frozen tensor the copy is kept as long as the tensor lives and does not change."""
+    if tensor.dtype == dtype:
+        return tensor
+    if tensor.requires_grad:
+        _casts.pop(tensor, None)
+        return tensor.to(dtype)
+    known = _casts.get(tensor)
+    if known is None or known[0] != (tensor._version, dtype, tensor.device):
+        known = ((tensor._version, dtype, tensor.device), tensor.detach().to(dtype))
+        _casts[tensor] = known
+    return known[1]
+
+
+@dataclass(frozen=True)
+class Term:
+    """What one linear multiplies with: constants of the function below."""
+
+    weight: Tensor
+    """[o i] in the dtype of the product: g ∘ (W + L R), g ∘ W or W"""
+    bias: Tensor | None
+    beside: bool
+    mask: Mask | None
+
+
+class Products(torch.autograd.Function):
+    """Several linears on the same input; see the module's docstring for the equations."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, terms: tuple[Term, ...], *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        outputs, inner = [], []
+        for place, term in enumerate(terms):
+            _, _, left, right, gain = tensors[PER_TENSOR * place : PER_TENSOR * (place + 1)]
+            y = F.linear(x, term.weight, term.bias)
+            h = None
+            if left is not None and right is not None and term.beside:
+                h = F.linear(_masked(x, term.mask), right.to(x.dtype))
+                y.addmm_(h, _stretched(left, gain, term).to(x.dtype).T)
+            outputs.append(y)
+            inner.append(h)
+        saved = [None if gain is None else y for y, gain in zip(outputs, tensors[4::PER_TENSOR], strict=True)]
+        ctx.terms = [(term.beside, term.mask) for term in terms]
+        ctx.save_for_backward(x, *[t.weight for t in terms], *[t.bias for t in terms], *inner, *saved, *tensors)
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        x, *rest = ctx.saved_tensors
+        n = len(ctx.terms)
+        weights, biases, inner, saved, tensors = (
+            rest[:n],
+            rest[n : 2 * n],
+            rest[2 * n : 3 * n],
+            rest[3 * n : 4 * n],
+            rest[4 * n :],
+        )
+        dx: Tensor | None = None
+        found: list[Tensor | None] = []
+        for place, (beside, mask) in enumerate(ctx.terms):
+            term = Term(weights[place], biases[place], beside, mask)
+            own = tensors[PER_TENSOR * place : PER_TENSOR * (place + 1)]
+            needs = ctx.needs_input_grad[2 + PER_TENSOR * place : 2 + PER_TENSOR * (place + 1)]
+            dy = grads[place].contiguous()
+            if ctx.needs_input_grad[0]:
+                dx = dy @ term.weight if dx is None else dx.addmm_(dy, term.weight)
+            found += _tensor_gradients(x, dy, dx, term, own, needs, inner[place], saved[place])
+        return dx, None, *found
+
+
+def _tensor_gradients(
+    x: Tensor,
+    dy: Tensor,
+    dx: Tensor | None,
+    term: Term,
+    tensors: Sequence[Tensor | None],
+    needs: Sequence[bool],
+    h: Tensor | None,
+    y: Tensor | None,
+) -> list[Tensor | None]:
+    """Gradients of W, b, L, R, g of one term; what goes past the weight to the input is added to `dx`."""
+    W, b, left, right, gain = tensors
+    dW = (dy.T @ x).to(W.dtype) if needs[0] and W is not None else None
+    db = dy.sum(0, dtype=b.dtype) if needs[1] and b is not None else None
+    dL = dR = dg = None
+    if left is not None and right is not None:
+        scale = term.mask.scale if term.mask else 1.0
+        around = _masked(x, term.mask) if needs[3] or h is None else x
+        if needs[2]:
+            h = F.linear(around, right.to(x.dtype)) if h is None else h
+            dL = (h.T @ dy).T.to(left.dtype) * scale
+            dL = dL if gain is None else gain[:, None] * dL
+        if needs[3] or (dx is not None and term.beside):
+            z = F.linear(dy, _stretched(left, gain, term).T.contiguous().to(dy.dtype))
+            dR = (z.T @ around).to(right.dtype) if needs[3] else None
+            if dx is not None and term.beside:
+                _add_beside(dx, z, right.to(dx.dtype), term.mask)
+    if gain is not None and y is not None and needs[4]:
+        dg = _gain_gradient(x, dy, y, term, W, left, right, gain)
+    return [dW, db, dL, dR, dg]
+
+
+def _masked(x: Tensor, mask: Mask | None) -> Tensor:
+    return x if mask is None else x * mask.of(x.dtype)
+
+
+def _stretched(left: Tensor, gain: Tensor | None, term: Term) -> Tensor:
+    """g ∘ L, with dropout's scale."""
+    stretched = left if gain is None else gain[:, None] * left
+    return stretched if term.mask is None else stretched * term.mask.scale
+
+
+def _add_beside(dx: Tensor, z: Tensor, right: Tensor, mask: Mask | None) -> None:
+    if mask is None:
+        dx.addmm_(z, right)
+    else:
+        dx.addcmul_(z @ right, mask.of(dx.dtype))
+
+
+def _gain_gradient(x: Tensor, dy: Tensor, y: Tensor, term: Term, W: Any, left: Any, right: Any, gain: Tensor) -> Tensor:
+    """Σₜ dy (y − b) / g; where g is zero, y says nothing of the direction and it is multiplied out."""
+    total = torch.zeros_like(gain)
+    for start in range(0, len(dy), ROWS):
+        total += (dy[start : start + ROWS] * y[start : start + ROWS]).sum(0, dtype=gain.dtype)
+    if term.bias is not None:
+        total -= term.bias.to(gain.dtype) * dy.sum(0, dtype=gain.dtype)
+    zero = gain == 0
+    if not bool(zero.any()):
+        return total / gain
+    rows = zero.nonzero()[:, 0]
+    scale = term.mask.scale if term.mask else 1.0
+    z = F.linear(x, W[rows].to(x.dtype))
+    z += F.linear(F.linear(_masked(x, term.mask), right.to(x.dtype)), (scale * left[rows]).to(x.dtype))
+    total = total / torch.where(zero, 1.0, gain)
+    total[rows] = (dy[:, rows] * z).sum(0, dtype=gain.dtype)
+    return total
+
+
+def project(x: Tensor, layers: Sequence[nn.Module], how: Shortcuts) -> tuple[Tensor, ...]:
+    """Each linear of `layers` on x [t i] → [t o], in the dtype of x."""
+    terms, tensors = [], []
+    for layer in layers:
+        made = None if how.products == "plain" else _term(x, layer, how)
+        if made is None:
+            return tuple(_plainly(x, layer) for layer in layers)
+        terms.append(made[0])
+        tensors += made[1]
+    return Products.apply(x, tuple(terms), *tensors)
+
+
+def _plainly(x: Tensor, layer: nn.Module) -> Tensor:
+    """The layer as a module; in 16 bits under autocast, as its weights are float32."""
+    if x.dtype not in (torch.bfloat16, torch.float16):
+        return layer(x)
+    with torch.autocast(x.device.type, x.dtype):
+        return layer(x)
+
+
+def _term(x: Tensor, layer: nn.Module, how: Shortcuts) -> tuple[Term, list[Tensor | None]] | None:
+    """The constants and the differentiable tensors of a layer; None if it has to be called as a module."""
+    if type(layer) is nn.Linear:
+        bias = None if layer.bias is None else cast(layer.bias, x.dtype).detach()
+        term = Term(cast(layer.weight, x.dtype).detach(), bias, False, None)
+        return term, [layer.weight, layer.bias, None, None, None]
+    factors = layer.factors() if isinstance(layer, Factored) else None
+    if factors is None:
+        return None
+    base = layer.base
+    short = x.dtype in (torch.bfloat16, torch.float16)
+    beside = factors.dropout > 0 or how.update == "beside" or (how.update == "auto" and short)
+    mask = draw(tuple(x.shape), factors.dropout, x.device) if factors.dropout else None
+    bias = None if base.bias is None else cast(base.bias, x.dtype).detach()
+    term = Term(_formed(layer, factors, x.dtype, beside), bias, beside, mask)
+    return term, [base.weight, base.bias, factors.left, factors.right, factors.gain]
+
+
+@torch.no_grad()
+def _formed(layer: Factored, factors: Factors, dtype: torch.dtype, beside: bool) -> Tensor:
+    """The weight that is multiplied with, formed once while parameters stand still."""
+    W = layer.base.weight
+    if beside and factors.gain is None:
+        return cast(W, dtype)
+
+    def form() -> Tensor:
+        V = W if beside else torch.addmm(W, factors.left, factors.right)
+        V = V if factors.gain is None else V * factors.gain[:, None]
+        return V.to(dtype)
+
+    return layer.formed.get((dtype, beside), form)

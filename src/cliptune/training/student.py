@@ -1,0 +1,214 @@
+"""Forward and backward of one training step: what is frozen is computed once, the rest in parts if memory is short.
+
+Images go through in parts of `train.chunk`, class prompts in parts of `train.text_chunk`; both give the gradient of the
+undivided step (dropout's masks apart) with the memory of a part:
+
+    T = text features, without a graph if in parts → a leaf
+    for each part of the images: features, logits, loss; backward to the image tower and to the leaf
+    for each part of the prompts: features once more, now with a graph; the leaf's gradient is carried back
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cliptune.datasets.pixels import Pixels
+from cliptune.methods.base import Adapter
+from cliptune.models.products import still
+from cliptune.recipe import Recipe
+from cliptune.training.compute import Compute
+from cliptune.training.losses import SelfConsistency
+
+KEPT_BYTES = 2 << 30
+"""most that is kept of frozen parts' outputs"""
+KEPT_BATCH = 32
+"""images computed together when outputs are kept: always the same, so that a resumed run has the same bits"""
+
+Forward = Callable[[Tensor], Tensor]
+
+
+class TextSide:
+    """Text features of the class prompts, and the way back through the text tower."""
+
+    def __init__(self, adapter: Adapter, tokens: Tensor, chunk: int):
+        self.adapter = adapter
+        self.chunk = chunk if 0 < chunk < len(tokens) else 0
+        self.frozen: Tensor | None = None
+        self.parts: list[tuple[Tensor, Tensor | None]] = []
+        """token ids and, where the lower blocks are frozen, their output"""
+        parts = tokens.split(self.chunk or len(tokens))
+        if "text" not in adapter.adapted_towers():
+            with torch.no_grad():
+                self.frozen = torch.cat([adapter.text_features(part) for part in parts])
+            return
+        self.blocks = frozen_blocks(adapter, "text")
+        for part in parts:
+            with torch.no_grad():
+                self.parts.append((part, adapter.towers.text_stem(part, self.blocks) if self.blocks else None))
+
+    def forward(self) -> Tensor:
+        """Text features [c d] as a leaf; in one part its graph is kept for `backward`."""
+        if self.frozen is not None:
+            return self.frozen
+        if not self.chunk:
+            self.graph = self._features(0)
+            return self.graph.detach().requires_grad_()
+        # Each part draws its dropout masks from a seed of its own, so that the second pass can repeat them.
+        self.seeds = torch.randint(2**62, (len(self.parts),)).tolist()
+        with torch.no_grad():
+            return torch.cat([self._repeatably(place) for place in range(len(self.parts))]).requires_grad_()
+
+    def backward(self, leaf: Tensor) -> None:
+        """Carry the leaf's gradient back to the text tower's numbers."""
+        if leaf.grad is None:
+            return
+        if not self.chunk:
+            self.graph.backward(leaf.grad)
+            del self.graph
+            return
+        for place, grad in enumerate(leaf.grad.split(self.chunk)):
+            self._repeatably(place).backward(grad)
+
+    def _repeatably(self, place: int) -> Tensor:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seeds[place])
+            return self._features(place)
+
+    def _features(self, place: int) -> Tensor:
+        tokens, hidden = self.parts[place]
+        if hidden is None:
+            return self.adapter.text_features(tokens)
+        return F.normalize(self.adapter.towers.text_rest(hidden, tokens, self.blocks), dim=-1)
+
+
+class ImageSide:
+    """Image features of training images, from pixels or from what is kept of the frozen part of a tower."""
+
+    def __init__(self, adapter: Adapter, pixels: Pixels, compute: Compute, consistency: SelfConsistency | None):
+        self.adapter, self.pixels, self.compute, self.consistency = adapter, pixels, compute, consistency
+        self.tuned = "vision" in adapter.adapted_towers()
+        self.blocks = frozen_blocks(adapter, "vision") if self.tuned else 0
+        self.kept: Tensor | None = None
+        """[n d] features of a frozen tower, or [n l w] hidden states after the frozen blocks"""
+        self.teacher: Tensor | None = None
+
+    def keep(self, steps: int, batch: int) -> None:
+        """Compute what is frozen once, if no augmentation touches it, the run sees it again, and it fits."""
+        adapter = self.adapter
+        if not adapter.towers.how.cache or self.pixels.augment.kind != "none" or steps * batch < 2 * len(self.pixels):
+            return
+        if not self.tuned:
+            self.kept = self._all(adapter.image_features)
+        elif self.blocks and self._hidden_bytes() <= KEPT_BYTES:
+            self.kept = self._all(lambda pixels: adapter.towers.image_stem(pixels, self.blocks))
+        if self.consistency is not None and self.consistency.looks_at_images:
+            self.teacher = self._all(self.consistency.teacher.image_features)
+
+    def batch(self, indices: Sequence[int], generator: torch.Generator) -> Tensor | None:
+        """Pixels of a batch, not normalised; None if all that is needed of them is kept."""
+        if self.kept is not None and (self.consistency is None or self.teacher is not None):
+            return None
+        return self.pixels.varied(indices, generator).to(self.compute.device)
+
+    def features(self, indices: Tensor, pixels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Unit-length features [b d] of the student and, if it is asked, of the teacher."""
+        seen = None if pixels is None else self.adapter.backbone.preprocess.normalise(pixels)
+        with self.compute.autocast(), torch.set_grad_enabled(self.tuned):
+            if self.kept is None:
+                assert seen is not None
+                image = self.adapter.image_features(seen)
+            elif not self.tuned:
+                image = self.kept[indices]
+            else:
+                image = F.normalize(self.adapter.towers.image_rest(self.kept[indices], self.blocks), dim=-1)
+        if self.consistency is None or not self.consistency.looks_at_images:
+            return image, None
+        if self.teacher is not None:
+            return image, self.teacher[indices]
+        assert seen is not None
+        with self.compute.autocast():
+            return image, self.consistency.teacher.image_features(seen)
+
+    @torch.no_grad()
+    def _all(self, forward: Forward) -> Tensor:
+        rows = []
+        for images, _ in self.pixels.batches(KEPT_BATCH):
+            with self.compute.autocast():
+                rows.append(forward(self.adapter.backbone.preprocess.normalise(images.to(self.compute.device))))
+        return torch.cat(rows)
+
+    def _hidden_bytes(self) -> int:
+        config = self.adapter.model.config.vision_config
+        tokens = (config.image_size // config.patch_size) ** 2 + 1
+        return 4 * len(self.pixels) * tokens * config.hidden_size
+
+
+class Student:
+    """Forward and backward of the steps of one phase."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        recipe: Recipe,
+        train: Pixels,
+        tokens: Tensor,
+        compute: Compute,
+        consistency: SelfConsistency | None = None,
+    ):
+        self.adapter, self.compute, self.consistency = adapter, compute, consistency
+        self.chunk = recipe.train.chunk
+        self.labels = train.labels.to(compute.device)
+        self.text = TextSide(adapter, tokens, recipe.train.text_chunk)
+        self.images = ImageSide(adapter, train, compute, consistency)
+
+    def backward(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, float]:
+        """Accumulate the gradients of one batch; the weighted loss terms by name, their sum is the loss."""
+        with still():
+            return self._backward(indices, generator)
+
+    def _backward(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, float]:
+        pixels = self.images.batch(indices, generator)
+        chosen = torch.as_tensor(indices, device=self.compute.device)
+        leaf = self.text.forward()
+        values: dict[str, float] = {}
+        for places in torch.arange(len(chosen), device=chosen.device).split(self.chunk or len(chosen)):
+            part = None if pixels is None else pixels[places[0] : places[-1] + 1]
+            terms = self._image_terms(chosen[places], part, leaf)
+            self._back(terms, len(places) / len(chosen), values)
+        if self.consistency is not None:
+            self._back(self.consistency.of_text(leaf), 1.0, values)
+        self.text.backward(leaf)
+        return values
+
+    def _image_terms(self, indices: Tensor, pixels: Tensor | None, text: Tensor) -> dict[str, Tensor]:
+        image, teacher = self.images.features(indices, pixels)
+        logits = self.adapter.logits(image, text)
+        terms = {"ce": F.cross_entropy(logits, self.labels[indices])}
+        if self.consistency is not None and teacher is not None:
+            terms |= self.consistency.of_images(image, teacher, logits)
+        return terms
+
+    def _back(self, terms: dict[str, Tensor], share: float, values: dict[str, float]) -> None:
+        for name, term in terms.items():
+            values[name] = values.get(name, 0.0) + share * float(term.detach())
+        live = [term for term in terms.values() if term.requires_grad]
+        if live:
+            self.compute.accelerator.backward(share * torch.stack(live).sum())
+
+
+def frozen_blocks(adapter: Adapter, tower: str) -> int:
+    """How many of a tower's first blocks no trainable number touches, short of its last block."""
+    towers = adapter.towers
+    depth = len(towers.model.get_submodule(f"{tower}_model.encoder.layers"))
+    if not towers.how.cache or not towers.ours:
+        return 0
+    first = depth - 1
+    for name in adapter.trainable():
+        owner, _, rest = name.partition(".")
+        if owner == tower:
+            first = min(first, int(rest.partition(".")[0]))
+        elif owner == f"{tower}_model" and rest.startswith(("embeddings", "pre_layrnorm")):
+            return 0
+    return first
