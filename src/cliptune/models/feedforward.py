@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cliptune.models.products import cast, project
+from cliptune.models.products import cast, linear, project
 from cliptune.models.shortcuts import Shortcuts
 
 
@@ -54,14 +54,21 @@ class FeedForward(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, activation: Activation, *tensors: Tensor) -> Tensor:
-        W1, b1, W2, b2 = (cast(tensor, x.dtype) for tensor in tensors)
+        W1, b1, W2, b2 = tensors
         kappa = activation.kappa
-        u = torch.addmm(b1, x, W1.T, beta=kappa, alpha=kappa)
-        ctx.activation = activation
+        if x.dtype == W1.dtype:
+            u = torch.addmm(b1, x, W1.T, beta=kappa, alpha=kappa)
+            y = torch.addmm(b2, activation.f(u), W2.T, alpha=1 / kappa)
+            inside = 1.0
+        else:  # the copy that is made anyway holds κ
+            W1, W2 = cast(W1, x.dtype, kappa), cast(W2, x.dtype, 1 / kappa)
+            u = linear(x, W1, cast(b1, x.dtype, kappa))
+            y = linear(activation.f(u), W2, cast(b2, x.dtype))
+            inside = kappa
+        ctx.activation, ctx.inside = activation, inside
         ctx.dtypes = [tensor.dtype for tensor in tensors]
-        trains = any(ctx.needs_input_grad[2:4])
-        ctx.save_for_backward(x if trains else None, u, W1, W2)
-        return torch.addmm(b2, activation.f(u), W2.T, alpha=1 / kappa)
+        ctx.save_for_backward(x if any(ctx.needs_input_grad[2:4]) else None, u, W1, W2)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -74,8 +81,8 @@ class FeedForward(torch.autograd.Function):
             return None, None, None, None, dW2, db2
         dz = f.backward(dy @ W2, u)  # κ from u's product and 1/κ from y's cancel
         dx = dz @ W1 if needs[0] else None
-        dW1 = (dz.T @ x).to(dtypes[0]) if needs[2] else None
-        db1 = dz.sum(0, dtype=dtypes[1]) if needs[3] else None
+        dW1 = (dz.T @ x).to(dtypes[0]) * ctx.inside if needs[2] else None
+        db1 = dz.sum(0, dtype=dtypes[1]) * ctx.inside if needs[3] else None
         return dx, None, dW1, db1, dW2, db2
 
 
