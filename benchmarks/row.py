@@ -1,9 +1,8 @@
-"""One row of the benchmark in a process of its own: a training step (or evaluation) of one side, timed, with its memory.
+"""One row of the benchmark in a process of its own: a training step (or evaluation), timed, with its memory.
 
     python benchmarks/row.py '{"side": "ours", "method": "dora", "dtype": "bfloat16", "batch": 32, "classes": 100}'
 
-Prints one line of JSON: seconds of every measured step, the first one apart, and how far resident memory rose above what
-it was before the step. Weights are random, images are noise, prompts are the first ImageNet names.
+Prints one line of JSON: seconds of every measured step, and how far resident memory rose above what it was before them. Weights are random, images are noise, prompts are the first ImageNet names.
 """
 
 import gc
@@ -183,7 +182,8 @@ def evaluation(row: Row, backbone: Backbone) -> Callable[[], object]:
     else:
         adapter = find_method(row.method)().attach(backbone)
         stir(adapter.trainable())
-        run = lambda both=Towers(adapter.merged().eval()): both.image_features(images)  # noqa: E731
+        both = Towers(adapter.merged().eval())
+        run = lambda: both.image_features(images)  # noqa: E731
     machine = compute("cpu", row.dtype)
 
     def step() -> None:

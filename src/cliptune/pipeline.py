@@ -34,7 +34,7 @@ from cliptune.report.card import model_card
 from cliptune.runs import Run, read_record, run_name, save_adapter
 from cliptune.settings import plain
 from cliptune.training.checkpoint import Checkpoint
-from cliptune.training.compute import Compute, compute
+from cliptune.training.compute import Compute, choose_device, compute
 from cliptune.training.events import Event
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import Lesson, fit, stream_seed
@@ -97,13 +97,15 @@ def prepare(
         UserError: anything a person can mend.
     """
     draft = recipes.assemble(tables, options, preset)
-    machine = compute(device, draft.train.dtype)
+    choose_device(device, draft.train.dtype)
     data = draft.data
     imageset = imageset or open_set(data.name, data.root or None, data.split_seed)
     chosen = draft.protocol
     repeat = chosen.sampler == "cliplora" if chosen.repeat == "auto" else chosen.repeat
     episode = few_shot(imageset, chosen.shots, chosen.seed, chosen.sampler, repeat, template=data.template or None)
-    backbone = (backbone or _load(draft.model.name, outline)).to(machine.device)
+    backbone = backbone or _load(draft.model.name, outline)
+    machine = compute(device, draft.train.dtype, backbone.parameters)
+    backbone = backbone.to(machine.device)
     words = prompts(episode.classes, episode.template)
     tokens = backbone.tokens(words) if backbone.tokenizer else placeholder_tokens(backbone, len(words))
     if imageset.source:

@@ -29,7 +29,7 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     if not imageset.test:
         raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
     dtype = run.record["environment"]["dtype"]
-    machine = compute(device, "auto" if dtype == "float16" else dtype)
+    machine = compute(device, "auto" if dtype == "float16" else dtype, run.backbone.parameters)
     run.to(machine.device)
     if data and not run.adapter.method.mergeable and imageset.classes != run.classes:
         raise UserError(

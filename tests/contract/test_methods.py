@@ -15,6 +15,8 @@ from cliptune.methods.linears import LinearAdapter
 from cliptune.methods.tensors import named_tensors
 from cliptune.models import zoo
 from cliptune.models.backbone import Backbone, weights_hash
+from cliptune.models.products import project
+from cliptune.models.shortcuts import Shortcuts
 from cliptune.pipeline import execute, make_lesson
 from cliptune.recipe import find_method
 from cliptune.runs import open_adapter, save_adapter
@@ -76,6 +78,9 @@ def test_forward_is_weight(name: str, mini: Backbone, few_digits: ImageSet) -> N
         x = torch.randn(3, 5, linear.base.in_features, generator=torch.Generator().manual_seed(1))
         direct = torch.nn.functional.linear(x, linear.weight(), linear.base.bias)
         assert gap(linear.eval()(x), direct) < 2e-6, site
+        for update in ("merged", "beside"):
+            (fast,) = project(x.view(15, -1), [linear], Shortcuts(update=update))
+            assert gap(fast.view(direct.shape), direct) < 2e-6, (site, update)
 
 
 @every_method

@@ -13,6 +13,7 @@ from cliptune.methods.linears import LinearAdapter
 from cliptune.methods.lora import LoRA
 from cliptune.models import sites, towers
 from cliptune.models.backbone import Backbone
+from cliptune.models.masks import Dropout
 from tests.conftest import gap, probe_images
 
 CLASSES = 5
@@ -111,6 +112,7 @@ def test_official_dropout_is_pefts_with_equal_masks() -> None:
         layer.lora_A["default"].weight.copy_(ours.A)
         layer.lora_B["default"].weight.copy_(ours.B)
         layer.lora_magnitude_vector["default"].weight.copy_(ours.m)
+    layer.lora_dropout["default"] = Dropout(0.25)
     x = torch.randn(6, 48)
     torch.manual_seed(5)
     mine = ours(x)

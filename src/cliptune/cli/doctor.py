@@ -10,13 +10,14 @@ def doctor(json: options.Json = False) -> None:
     import torch
 
     from cliptune import environment
-    from cliptune.training.compute import compute
+    from cliptune.training.compute import compute, fastest
 
     machine = compute()
     facts = environment.describe(machine)
     facts["cores"] = os.cpu_count()
     facts["cuda"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     facts["cpu"] = torch.backends.cpu.get_cpu_capability()
+    facts["fastest_dtype"] = fastest(machine.device.type)
     facts["hub_offline"] = bool(os.environ.get("HF_HUB_OFFLINE"))
     facts["digits_zero_shot"] = digits_zero_shot()
     for key, value in facts.items():

@@ -70,9 +70,15 @@ class Towers:
         return self.text_rest(self.text_stem(tokens, 0), tokens, 0)
 
     def image_stem(self, pixels: Tensor, blocks: int) -> Tensor:
-        """Hidden states [b l d] after the first `blocks` blocks, of fewer than all."""
+        """Hidden states [b l d] after the first `blocks` blocks, of fewer than all.
+
+        Raises:
+            ValueError: the images have another size than the model takes.
+        """
         tower = self.model.vision_model
-        places = tower.embeddings.position_embedding.weight
+        places, side = tower.embeddings.position_embedding.weight, tower.config.image_size
+        if pixels.shape[2:] != (side, side):
+            raise ValueError(f"images of {tuple(pixels.shape[2:])} pixels, the model takes {(side, side)}")
         with _own_precision(places) as dtype:
             patches = _patches(pixels, tower.embeddings.patch_embedding, dtype)
             first = tower.embeddings.class_embedding.expand(len(pixels), 1, -1)

@@ -9,20 +9,25 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from cliptune.errors import UserError
+from cliptune.recipe import SMALL_BACKBONE
 
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision. Weights and the adapter's numbers stay float32; the towers run under autocast."""
+    """A device and a precision.
+
+    In a lower precision the image tower's products are made in it; weights, residual stream, text tower, the adapter's
+    numbers, loss and optimiser stay float32 (`models.towers`).
+    """
 
     accelerator: Accelerator
     device: torch.device
     dtype: str
 
     def autocast(self) -> torch.autocast:
-        """The towers' precision. Our own, because accelerate's follows the state of whoever asked last."""
+        """The precision the towers read. Our own: accelerate's follows the state of whoever asked last."""
         lower = torch.float16 if self.dtype == "float16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=lower, enabled=self.dtype != "float32")
 
@@ -39,13 +44,31 @@ def resident_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def compute(device: str = "auto", dtype: str = "auto") -> Compute:
+def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> Compute:
     """The device ('auto', 'cpu', 'cuda', 'mps') and precision a run uses.
 
-    'auto' precision is bfloat16 where a CUDA device has it, else float32.
+    'auto' precision is float32 for a backbone of fewer than `recipe.SMALL_BACKBONE` `parameters`, where 16 bits are
+    slower; else bfloat16 where the device has instructions for it, float16 on a GPU without, float32 elsewhere.
 
     Raises:
         UserError: the device is not there, or cannot do the precision.
+    """
+    chosen = choose_device(device, dtype)
+    if dtype == "auto":
+        dtype = "float32" if parameters < SMALL_BACKBONE else fastest(chosen)
+    # accelerate keeps one precision per process in a shared state; a new run may want another.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    if chosen == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
+    return Compute(accelerator, accelerator.device, dtype)
+
+
+def choose_device(device: str, dtype: str) -> str:
+    """'cpu', 'cuda' or 'mps'; 'auto' takes the best there is.
+
+    Raises:
+        UserError: no such device, not on this machine, or it cannot do the precision.
     """
     known = ("auto", "cpu", "cuda", "mps")
     if device not in known:
@@ -54,15 +77,19 @@ def compute(device: str = "auto", dtype: str = "auto") -> Compute:
     if device != "auto" and not there[device]:
         raise UserError(f"--device {device}: no such device here", "use --device cpu, or see `cliptune doctor`")
     chosen = next(name for name in ("cuda", "mps", "cpu") if there[name]) if device == "auto" else device
-    if dtype == "auto":
-        dtype = (
-            "bfloat16" if chosen == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-        )
     if dtype == "float16" and chosen == "cpu":
         raise UserError("--dtype float16 needs a GPU", "use --dtype bfloat16 or float32 on the CPU")
-    # accelerate keeps one precision per process in a shared state; a new run may want another.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    if chosen == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
-    return Compute(accelerator, accelerator.device, dtype)
+    return chosen
+
+
+def fastest(device: str) -> str:
+    """The precision in which a large model trains fastest on a device: asked of the hardware, not assumed."""
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "bfloat16" if device == "cpu" and cpu_has_bfloat16() else "float32"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 by instructions of its own (AVX512_BF16, AMX, ARM's bf16)."""
+    ask = getattr(torch.cpu, "get_capabilities", dict)
+    return any(ask().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
