@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptune.models.packing import Packing
+from cliptune.models.packing import Grid, Packing
 from cliptune.models.shortcuts import Shortcuts
 
 
@@ -55,39 +55,57 @@ class Rows:
         return mixed.transpose(1, 2).reshape(q.shape)
 
 
+class Laid(torch.autograd.Function):
+    """Rows of x [t d] laid out in a grid [n·w d]; on the way back every row is read from its own place."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, grid: Grid) -> Tensor:
+        ctx.grid = grid
+        return x.index_select(0, grid.index)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        grid: Grid = ctx.grid
+        (grad,) = grads
+        dx = grad.index_select(0, grid.places)
+        if grid.shared:
+            dx[: grid.shared] += grad.view(grid.groups, -1, grad.shape[-1])[:, : grid.shared].sum(0)
+        return dx, None
+
+
+class Collected(torch.autograd.Function):
+    """The inverse: rows of a grid [n·w d] back in order [t d]; what fills the groups up gets no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        ctx.save_for_backward(places)
+        return x.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        return grads[0].new_zeros(ctx.shape).index_copy_(0, places, grads[0]), None
+
+
 class Prompts:
-    """Causal attention of packed prompts: the common start to itself, once; each rest to the start and to itself."""
+    """Causal attention of packed prompts."""
 
     def __init__(self, packing: Packing, heads: int):
         self.packing, self.heads = packing, heads
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v [t d] → [t d]; or q [c d] of the end tokens alone → [c d]."""
-        plan, start = self.packing, self.packing.start
-        keys, values = self._rests(k), self._rests(v)
-        if start:
-            first = [_heads(x[None, :start], self.heads) for x in (k, v)]
-            keys, values = (
-                torch.cat([own.expand(plan.classes, -1, -1, -1), rest], dim=2)
-                for own, rest in zip(first, (keys, values), strict=True)
-            )
-        if len(q) != len(k):
-            mixed = F.scaled_dot_product_attention(_heads(q[:, None], self.heads), keys, values, plan.seen_by_ends)
-            return mixed.transpose(1, 2).reshape(q.shape)
-        mixed = F.scaled_dot_product_attention(self._rests(q), keys, values, plan.causal)
-        rests = mixed.transpose(1, 2).reshape(-1, q.shape[-1])
-        if not plan.even:
-            rests = rests.index_select(0, plan.valid)
-        if not start:
-            return rests
-        common = F.scaled_dot_product_attention(_heads(q[None, :start], self.heads), *first, is_causal=True)
-        return torch.cat([common.transpose(1, 2).reshape(start, -1), rests])
-
-    def _rests(self, x: Tensor) -> Tensor:
-        """[t d] → [c h s d/h]: what follows the common start, by class, padded with repeats nobody looks at."""
         plan = self.packing
-        rest = x[plan.start :] if plan.even else x.index_select(0, plan.index)
-        return _heads(rest.view(plan.classes, -1, x.shape[-1]), self.heads)
+        whole = len(q) == len(k)
+        grid, seen = (plan.queries, plan.seen) if whole else (plan.end_queries, plan.seen_by_ends)
+        laid = [self._lay(x, where) for x, where in ((q, grid), (k, plan.keys), (v, plan.keys))]
+        mixed = F.scaled_dot_product_attention(*laid, attn_mask=seen)
+        return Collected.apply(mixed.transpose(1, 2).reshape(-1, q.shape[-1]), grid.places)
+
+    def _lay(self, x: Tensor, grid: Grid) -> Tensor:
+        """[t d] → [n h w d/h]."""
+        return _heads(Laid.apply(x, grid).view(grid.groups, -1, x.shape[-1]), self.heads)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
