@@ -2,7 +2,8 @@
 
     python benchmarks/row.py '{"side": "ours", "method": "dora", "dtype": "bfloat16", "batch": 32, "classes": 100}'
 
-Prints one line of JSON: seconds of every measured step, and how far resident memory rose above what it was before them. Weights are random, images are noise, prompts are the first ImageNet names.
+Prints one line of JSON: seconds of every measured step, and how far resident memory rose above what it was before
+them. Weights are random, images are noise, prompts are the first ImageNet names.
 """
 
 import gc

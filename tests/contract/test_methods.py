@@ -179,11 +179,13 @@ def test_another_seed_other_numbers(name: str, mini: Backbone, few_digits: Image
 
 @every_method
 def test_half_precision_runs(name: str, mini: Backbone, few_digits: ImageSet) -> None:
-    plan = plan_for(mini, few_digits, small_method(name), train__dtype="bfloat16")
+    # The probe's search for C over a handful of images turns on single ones; what is compared here is the arithmetic.
+    method = small_method(name, **({"C": 1.0} if name == "linear_probe" else {}))
+    plan = plan_for(mini, few_digits, method, train__dtype="bfloat16")
     adapter, events = train(plan)
     assert plan.machine.dtype == "bfloat16"
     assert all(tensor.dtype == torch.float32 for tensor in adapter.tensors().values())
-    full, _ = train(plan_for(mini, few_digits, small_method(name)))
+    full, _ = train(plan_for(mini, few_digits, method))
     images = probe_images(mini)
     assert gap(logits_of(adapter, images, plan.tokens), logits_of(full, images, plan.tokens)) < 0.2
     losses = [event.loss for event in events if hasattr(event, "loss")]

@@ -13,27 +13,18 @@ from cliptune.methods.base import Adapter, Method, at_least, sorted_sites
 from cliptune.models import sites, towers
 from cliptune.models.backbone import Backbone
 from cliptune.models.masks import Dropout
-from cliptune.models.products import Factors, Kept
+from cliptune.models.products import Factored, Factors
 
 Scaling = Literal["alpha/sqrt(r)", "alpha/r"]
 Where = tuple[str, ...]
 
 
-class AdaptedLinear(nn.Module):
+class AdaptedLinear(Factored):
     """A frozen linear with a re-written weight.
 
     `weight()` is the definition: one expression of the paper's equation. `forward` is the plain road to the product
     and `factors` the fast one; contract tests tie all three, so merging is never a second implementation.
     """
-
-    def __init__(self, base: nn.Linear):
-        super().__init__()
-        self.base = base
-        self.formed = Kept()
-
-    def factors(self) -> Factors | None:
-        """The weight as gain ∘ (W + left · right), for the fast product; None where it has no such form."""
-        return None
 
     def weight(self) -> Tensor:
         """The adapted weight [o i], float32, without dropout."""

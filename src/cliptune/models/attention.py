@@ -30,7 +30,7 @@ class TwoProducts(torch.autograd.Function):
         (do,) = grads
         dv = torch.bmm(weights.transpose(1, 2), do)
         dw = torch.bmm(do, v.transpose(1, 2))
-        ds = torch._softmax_backward_data(dw, weights, -1, weights.dtype)  # type: ignore[attr-defined]
+        ds = torch._softmax_backward_data(dw, weights, -1, weights.dtype)
         dq = torch.bmm(ds, k).mul_(scaled.shape[-1] ** -0.5)
         return dq, torch.bmm(ds.transpose(1, 2), scaled), dv
 
@@ -51,7 +51,7 @@ class Rows:
             flat = [x.reshape(-1, *x.shape[2:]) for x in parts]
             mixed = TwoProducts.apply(*flat).view(parts[0].shape)
         else:
-            mixed = F.scaled_dot_product_attention(*parts)
+            mixed = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])
         return mixed.transpose(1, 2).reshape(q.shape)
 
 
@@ -99,8 +99,8 @@ class Prompts:
         plan = self.packing
         whole = len(q) == len(k)
         grid, seen = (plan.queries, plan.seen) if whole else (plan.end_queries, plan.seen_by_ends)
-        laid = [self._lay(x, where) for x, where in ((q, grid), (k, plan.keys), (v, plan.keys))]
-        mixed = F.scaled_dot_product_attention(*laid, attn_mask=seen)
+        keys, values = self._lay(k, plan.keys), self._lay(v, plan.keys)
+        mixed = F.scaled_dot_product_attention(self._lay(q, grid), keys, values, attn_mask=seen)
         return Collected.apply(mixed.transpose(1, 2).reshape(-1, q.shape[-1]), grid.places)
 
     def _lay(self, x: Tensor, grid: Grid) -> Tensor:

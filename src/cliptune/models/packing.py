@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-GROUP = 64
+GROUP = 32
 """rows of a group, unless a single prompt is longer"""
 
 

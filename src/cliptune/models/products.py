@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,17 +41,6 @@ class Factors:
     """[o]"""
     dropout: float = 0.0
     """chance that an input of `right` is zeroed; 0 outside training"""
-
-
-@runtime_checkable
-class Factored(Protocol):
-    """A linear that can say its factors."""
-
-    base: nn.Linear
-    formed: "Kept"
-
-    def factors(self) -> Factors | None:
-        """None where its weight is not of this form; it is then called as a module."""
 
 
 _still: ContextVar[object] = ContextVar("still", default=None)
@@ -85,6 +74,21 @@ class Kept:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
         return Kept()
+
+
+class Factored(nn.Module):
+    """A frozen linear in the place of which a module stands that can say its factors."""
+
+    base: nn.Linear
+
+    def __init__(self, base: nn.Linear):
+        super().__init__()
+        self.base = base
+        self.formed = Kept()
+
+    def factors(self) -> Factors | None:
+        """The weight as gain ∘ (W + left · right); None where it has no such form, and the module is called."""
+        return None
 
 
 _casts = WeakTensorKeyDictionary()
@@ -261,19 +265,23 @@ def _plainly(x: Tensor, layer: nn.Module) -> Tensor:
 def _term(x: Tensor, layer: nn.Module, how: Shortcuts) -> tuple[Term, list[Tensor | None]] | None:
     """The constants and the differentiable tensors of a layer; None if it has to be called as a module."""
     if type(layer) is nn.Linear:
-        bias = None if layer.bias is None else cast(layer.bias, x.dtype).detach()
-        term = Term(cast(layer.weight, x.dtype).detach(), bias, False, None)
+        term = Term(cast(layer.weight, x.dtype).detach(), _bias(layer, x.dtype), False, None)
         return term, [layer.weight, layer.bias, None, None, None]
-    factors = layer.factors() if isinstance(layer, Factored) else None
+    if not isinstance(layer, Factored):
+        return None
+    base, factors = layer.base, layer.factors()
     if factors is None:
         return None
-    base = layer.base
     short = x.dtype in (torch.bfloat16, torch.float16)
     beside = factors.dropout > 0 or how.update == "beside" or (how.update == "auto" and short)
     mask = draw(tuple(x.shape), factors.dropout, x.device) if factors.dropout else None
-    bias = None if base.bias is None else cast(base.bias, x.dtype).detach()
-    term = Term(_formed(layer, factors, x.dtype, beside), bias, beside, mask)
+    term = Term(_formed(layer, factors, x.dtype, beside), _bias(base, x.dtype), beside, mask)
     return term, [base.weight, base.bias, factors.left, factors.right, factors.gain]
+
+
+def _bias(layer: nn.Linear, dtype: torch.dtype) -> Tensor | None:
+    bias: Tensor | None = layer.bias
+    return None if bias is None else cast(bias, dtype).detach()
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ class Towers:
         Raises:
             ValueError: the images have another size than the model takes.
         """
-        tower = self.model.vision_model
+        tower: Any = self.model.vision_model
         places, side = tower.embeddings.position_embedding.weight, tower.config.image_size
         if pixels.shape[2:] != (side, side):
             raise ValueError(f"images of {tuple(pixels.shape[2:])} pixels, the model takes {(side, side)}")
@@ -92,7 +93,7 @@ class Towers:
 
     def image_rest(self, hidden: Tensor, blocks: int) -> Tensor:
         """From hidden states [b l d] after the first `blocks` blocks to embeddings [b d]."""
-        tower = self.model.vision_model
+        tower: Any = self.model.vision_model
         rows, length, width = hidden.shape
         with _own_precision(hidden) as dtype:
             attend = Rows(rows, _heads(tower), self.how)
@@ -102,7 +103,8 @@ class Towers:
 
     def text_stem(self, tokens: Tensor, blocks: int) -> Tensor:
         """Hidden states [t d] of the packed prompts after the first `blocks` blocks, of fewer than all."""
-        tower, packing = self.model.text_model, self.packing(tokens)
+        tower: Any = self.model.text_model
+        packing = self.packing(tokens)
         embeddings = tower.embeddings
         with _own_precision(embeddings.token_embedding.weight):
             x = embeddings.token_embedding(packing.ids) + embeddings.position_embedding(packing.positions)
@@ -113,7 +115,8 @@ class Towers:
 
     def text_rest(self, hidden: Tensor, tokens: Tensor, blocks: int) -> Tensor:
         """From packed hidden states [t d] of prompts [c t] after the first `blocks` blocks to embeddings [c d]."""
-        tower, packing = self.model.text_model, self.packing(tokens)
+        tower: Any = self.model.text_model
+        packing = self.packing(tokens)
         with _own_precision(hidden):
             attend = Prompts(packing, _heads(tower))
             x = self._blocks(hidden, tower, blocks, attend, packing.ends, hidden.dtype)
@@ -132,7 +135,7 @@ class Towers:
         return self._packed[2]
 
     def _blocks(
-        self, x: Tensor, tower: nn.Module, done: int, attend: Rows | Prompts, pooled: Tensor, dtype: torch.dtype
+        self, x: Tensor, tower: Any, done: int, attend: Rows | Prompts, pooled: Tensor, dtype: torch.dtype
     ) -> Tensor:
         """The blocks from `done` on; of the last one only the rows `pooled` come out."""
         layers = list(tower.encoder.layers)
@@ -143,7 +146,7 @@ class Towers:
         return self._block(x, layers[-1], attend, dtype).index_select(0, pooled)
 
     def _block(
-        self, x: Tensor, layer: nn.Module, attend: Rows | Prompts, dtype: torch.dtype, rows: Tensor | None = None
+        self, x: Tensor, layer: Any, attend: Rows | Prompts, dtype: torch.dtype, rows: Tensor | None = None
     ) -> Tensor:
         """One transformer block on flat tokens, x [t d] in the residual's precision; `rows` alone leave it."""
         attention, how = layer.self_attn, self.how
@@ -171,7 +174,7 @@ class Towers:
         return not reason
 
 
-def unknown_part(model: nn.Module) -> str:
+def unknown_part(model: Any) -> str:
     """What our forward does not understand in a model; '' if it does."""
     for name, module in model.named_modules():
         if module._forward_hooks or module._forward_pre_hooks:
@@ -206,7 +209,7 @@ def _patches(pixels: Tensor, embedding: nn.Conv2d, dtype: torch.dtype) -> Tensor
     return F.linear(flat, cast(embedding.weight, dtype).flatten(1))
 
 
-def _heads(tower: nn.Module) -> int:
+def _heads(tower: Any) -> int:
     return tower.config.num_attention_heads
 
 

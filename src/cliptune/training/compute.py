@@ -91,5 +91,5 @@ def fastest(device: str) -> str:
 
 def cpu_has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 by instructions of its own (AVX512_BF16, AMX, ARM's bf16)."""
-    ask = getattr(torch.cpu, "get_capabilities", dict)
-    return any(ask().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
