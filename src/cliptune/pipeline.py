@@ -39,7 +39,7 @@ from cliptune.training.events import Event
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import Lesson, fit, stream_seed
 from cliptune.training.losses import self_consistency
-from cliptune.training.memory import chunk_for
+from cliptune.training.memory import chunks_for
 
 Listener = Callable[[Event], None]
 
@@ -90,7 +90,7 @@ def prepare(
     Args:
         tables, options, preset: see `recipe.assemble`. device: see `training.compute`.
         backbone, imageset: instead of what the recipe names.
-        memory: what a step may take, like '2GB'; sets `train.chunk`.
+        memory: what a step may take, like '2GB'; sets `train.chunk` and `train.text_chunk`.
         outline: a zoo backbone whose weights are out of reach is stood in for by random ones.
 
     Raises:
@@ -112,8 +112,8 @@ def prepare(
         options = {**options, "data.name": str(Path(imageset.source).resolve())}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
     if memory is not None:
-        chunk = chunk_for(memory, backbone.model, tokens, final.train.batch)
-        final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk))
+        chunk, text_chunk = chunks_for(memory, backbone.model, tokens, final.train.batch)
+        final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk, text_chunk=text_chunk))
     steps = recipes.steps_of(final, len(episode.train))
     if final.method.phases() and final.train.warmup_steps >= steps:
         raise UserError(f"train.warmup_steps = {final.train.warmup_steps} of {steps} steps", "warm up for fewer steps")

@@ -13,7 +13,7 @@ from cliptune.models.backbone import Backbone
 from cliptune.models.products import Factors
 from cliptune.pipeline import make_lesson
 from cliptune.training.events import PhaseEnded, Started, Step
-from cliptune.training.loop import batch_indices, fit, gradients, stream_seed
+from cliptune.training.loop import batch_indices, fit, stream_seed
 from tests.conftest import plan_for
 
 
@@ -49,29 +49,6 @@ def test_events_tell_the_story_in_order(mini: Backbone, few_digits: ImageSet) ->
     started = [event for event in events if isinstance(event, Started)]
     assert len(picked) == 7 * 6
     assert started[1].trainable < started[0].trainable
-
-
-def test_parts_of_a_batch_give_the_gradient_of_the_whole(mini: Backbone, few_digits: ImageSet) -> None:
-    def grads(chunk: int) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        options = {"loss__image": 10.0, "loss__text": 25.0, "loss__logits": 1.0, "train__chunk": chunk}
-        plan = plan_for(mini, few_digits, LoRA(dropout=0.0), train__batch=7, **options)
-        adapter = plan.attach().train()
-        with torch.no_grad():
-            for name, parameter in adapter.trainable().items():
-                if name.endswith(".B"):
-                    parameter.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(name)))
-        phase = adapter.method.phases()[0]
-        student = make_lesson(plan).student(adapter, plan.machine, phase)
-        values = gradients(student, list(range(7)), 1, phase, 0)
-        return values, {name: parameter.grad for name, parameter in adapter.trainable().items()}
-
-    whole_values, whole = grads(0)
-    for chunk in (1, 3, 7, 100):
-        values, parts = grads(chunk)
-        assert values == pytest.approx(whole_values, rel=1e-4)
-        error = sum(float((whole[name] - parts[name]).square().sum()) for name in whole) ** 0.5
-        length = sum(float(whole[name].square().sum()) for name in whole) ** 0.5
-        assert error / length < 2e-6
 
 
 def test_a_tensor_without_gradient_is_an_error(mini: Backbone, few_digits: ImageSet) -> None:

@@ -7,9 +7,11 @@ from transformers import CLIPModel
 
 from cliptune.errors import UserError
 
-SAVED_PER_BLOCK = 26
-"""float32 numbers kept for the backward pass per token and block, in widths of the tower. Counted on ViT-B/16: 14 for
-BitFit, 20 for LoRA, AST and full fine-tuning, 26 for DoRA with dropout; the largest is taken for all"""
+SAVED_PER_BLOCK = {"vision": 12, "text": 16}
+"""float32 numbers kept for the backward pass per token and block, in widths of the tower. Counted on ViT-B/16 for every
+method (docs/performance.md): images 10 to 12, or 8 to 10 in bfloat16; prompts 12 to 16. The largest is taken for all"""
+PASSING = 12
+"""numbers per token and width that one block needs beside, while its backward pass runs"""
 
 
 def parse_bytes(text: str) -> int:
@@ -25,30 +27,35 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * units[found[2]])
 
 
+def bytes_of(model: CLIPModel, tower: str, tokens: int) -> int:
+    """Activations of so many tokens in a tower."""
+    config = model.config.vision_config if tower == "vision" else model.config.text_config
+    return 4 * tokens * config.hidden_size * (SAVED_PER_BLOCK[tower] * config.num_hidden_layers + PASSING)
+
+
 def bytes_per_image(model: CLIPModel) -> int:
     """Activations of one image in the vision tower."""
     config = model.config.vision_config
-    tokens = (config.image_size // config.patch_size) ** 2 + 1
-    return 4 * SAVED_PER_BLOCK * tokens * config.hidden_size * config.num_hidden_layers
+    return bytes_of(model, "vision", (config.image_size // config.patch_size) ** 2 + 1)
 
 
-def bytes_of_text(model: CLIPModel, tokens: Tensor) -> int:
-    """Activations of all class prompts [c t] in the text tower."""
-    config = model.config.text_config
-    return 4 * SAVED_PER_BLOCK * tokens.numel() * config.hidden_size * config.num_hidden_layers
+def chunks_for(memory: str, model: CLIPModel, tokens: Tensor, batch: int) -> tuple[int, int]:
+    """Images and class prompts [c t] that may go through together within `memory`; 0 stands for all of them.
 
-
-def chunk_for(memory: str, model: CLIPModel, tokens: Tensor, batch: int) -> int:
-    """Images that may go through together within `memory`; 0 if the whole batch fits.
+    Prompts go in parts if all of them would take more than half: one more text forward, but then their memory and
+    that of the images is not needed at the same time.
 
     Raises:
-        UserError: not even one image fits beside the class prompts.
+        UserError: not even one image or one prompt fits.
     """
-    allowed, text, image = parse_bytes(memory), bytes_of_text(model, tokens), bytes_per_image(model)
-    images = (allowed - text) // image
-    if images < 1:
+    allowed, image, prompt = parse_bytes(memory), bytes_per_image(model), bytes_of(model, "text", tokens.shape[1])
+    whole = len(tokens) * prompt
+    if allowed < (least := max(image, prompt)):
         raise UserError(
-            f"--memory {memory}: a step needs {(text + image) / 1e6:.0f} MB, {text / 1e6:.0f} of it for the prompts",
-            f"give at least --memory {-(-(text + image) // 10**6)}MB",
+            f"--memory {memory}: a step needs {least / 1e6:.0f} MB even in parts of one",
+            f"give at least --memory {-(-least // 10**6)}MB",
         )
-    return 0 if images >= batch else int(images)
+    in_parts = whole > allowed / 2 or whole + image > allowed
+    images = (allowed if in_parts else allowed - whole) // image
+    prompts = min(-(-len(tokens) // 2), allowed // prompt) if in_parts else 0
+    return 0 if images >= batch else int(images), int(prompts)
