@@ -33,7 +33,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	$(ONE) $(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/bench.py
 
 clean:
 	rm -rf .venv build dist runs demo-run

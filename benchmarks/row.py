@@ -79,14 +79,14 @@ class Noise:
 
 def prompts(row: Row, backbone: Backbone, width: int | None) -> Tensor:
     """Token ids [c t] of the first names, padded with the end token to `width` or the longest."""
-    end = backbone.end_token
     if row.model == "mini":
-        generator = torch.Generator().manual_seed(0)
-        rows = [[1, *torch.randint(4, end - 2, (8,), generator=generator).tolist(), end] for _ in range(row.classes)]
+        words = "zero one two three four five six seven eight nine".split()
+        rows = backbone.tokens([f"a photo of the digit {word}" for word in words[: row.classes]]).tolist()
+        width = width and backbone.context
     else:
         rows = json.loads(PROMPTS.read_text("utf-8"))["ids"][: row.classes]
     width = width or max(map(len, rows))
-    return torch.tensor([ids + [end] * (width - len(ids)) for ids in rows])
+    return torch.tensor([ids + [backbone.end_token] * (width - len(ids)) for ids in rows])
 
 
 def stir(parameters: dict[str, Tensor]) -> None:

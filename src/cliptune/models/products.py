@@ -191,7 +191,8 @@ def _tensor_gradients(
     dL = dR = dg = None
     if left is not None and right is not None:
         scale = term.mask.scale if term.mask else 1.0
-        around = _masked(x, term.mask) if needs[3] or h is None else x
+        kept = term.mask.of(x.dtype) if term.mask else None
+        around = x if kept is None else x * kept
         if needs[2]:
             h = F.linear(around, right.to(x.dtype)) if h is None else h
             dL = (h.T @ dy).T.to(left.dtype) * scale
@@ -200,7 +201,10 @@ def _tensor_gradients(
             z = F.linear(dy, _stretched(left, gain, term).T.contiguous().to(dy.dtype))
             dR = (z.T @ around).to(right.dtype) if needs[3] else None
             if dx is not None and term.beside:
-                _add_beside(dx, z, right.to(dx.dtype), term.mask)
+                if kept is None:
+                    dx.addmm_(z, right.to(dx.dtype))
+                else:
+                    dx.addcmul_(z @ right.to(dx.dtype), kept)
     if gain is not None and y is not None and needs[4]:
         dg = _gain_gradient(x, dy, y, term, W, left, right, gain)
     return [dW, db, dL, dR, dg]
@@ -214,13 +218,6 @@ def _stretched(left: Tensor, gain: Tensor | None, term: Term) -> Tensor:
     """g ∘ L, with dropout's scale."""
     stretched = left if gain is None else gain[:, None] * left
     return stretched if term.mask is None else stretched * term.mask.scale
-
-
-def _add_beside(dx: Tensor, z: Tensor, right: Tensor, mask: Mask | None) -> None:
-    if mask is None:
-        dx.addmm_(z, right)
-    else:
-        dx.addcmul_(z @ right, mask.of(dx.dtype))
 
 
 def _gain_gradient(x: Tensor, dy: Tensor, y: Tensor, term: Term, W: Any, left: Any, right: Any, gain: Tensor) -> Tensor:
