@@ -5,7 +5,7 @@ READY := .venv/.ready
 # The tests and the small model are fastest with one thread a process.
 ONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: setup demo test slow check format bench clean
+.PHONY: setup demo test slow check format bench bench-full clean
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -34,6 +34,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
+
+bench-full: $(READY)
+	$(BIN)/python benchmarks/bench.py --full --out bench-full.json
 
 clean:
 	rm -rf .venv build dist runs demo-run

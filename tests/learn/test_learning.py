@@ -1,6 +1,7 @@
 """Methods learn: minutes, not seconds (`make slow`)."""
 
 import dataclasses
+import statistics
 
 import pytest
 
@@ -34,3 +35,28 @@ def test_the_shipped_mini_clip_reads_digits_it_never_saw(mini: Backbone, digits:
     run = execute(prepare(load_tables("zero_shot"), options, backbone=mini, imageset=everything), tmp_path / "run")
     assert run.metrics["test"]["n"] == 1797
     assert run.metrics["test"]["accuracy"] >= 0.55
+
+
+@pytest.mark.parametrize("update", ["beside", "merged"])
+def test_bfloat16_learns_as_well_as_float32(update: str, mini: Backbone, digits: ImageSet, tmp_path) -> None:
+    """DoRA at 16 shots on the same three episodes: the mean changes by less than the seeds' own spread.
+
+    `merged` rounds W' to bfloat16 at every step, so it also asks whether small late updates survive that.
+    """
+    found: dict[str, list[float]] = {}
+    for dtype in ("float32", "bfloat16"):
+        for seed in (1, 2, 3):
+            options = {
+                "protocol.shots": 16,
+                "protocol.seed": seed,
+                "evaluate.retention": "none",
+                "train.dtype": dtype,
+                "shortcuts.update": update if dtype == "bfloat16" else "auto",
+                "dropout": 0.0,
+            }
+            plan = prepare(load_tables("dora"), options, backbone=mini, imageset=digits)
+            run = execute(plan, tmp_path / f"{dtype}-{seed}")
+            found.setdefault(dtype, []).append(run.metrics["test"]["accuracy"])
+    exact, rounded = found["float32"], found["bfloat16"]
+    print(f"{update}: float32 {exact}, bfloat16 {rounded}")
+    assert abs(statistics.mean(exact) - statistics.mean(rounded)) <= max(0.01, statistics.stdev(exact))
