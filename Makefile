@@ -39,4 +39,4 @@ bench-full: $(READY)
 	$(BIN)/python benchmarks/bench.py --full --out bench-full.json
 
 clean:
-	rm -rf .venv build dist runs demo-run
+	rm -rf .venv build dist runs demo-run bench.json bench-full.json

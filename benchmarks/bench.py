@@ -1,6 +1,6 @@
 """Ours beside peft and transformers: every row in a fresh process, variants in turn, ratios of medians.
 
-    python benchmarks/bench.py [--full] [--threads 1 2] [--out bench.json] [--table bench.md]
+    python benchmarks/bench.py [--full] [--threads 1 2] [--device cuda] [--only TITLE] [--out bench.json]
 
 All rows of a group run under the same settings: threads, torch's default matmul precision, the C library's malloc.
 Times are wall seconds of whole training steps (forward, backward, optimiser); memory is how far the resident size rose
@@ -15,11 +15,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from groups import FULL_RUN, HEADLINE, Group
 
 from cliptune.models import zoo
 
@@ -28,180 +28,35 @@ PROMPTS = json.loads((HERE / "imagenet-prompts.json").read_text("utf-8"))["ids"]
 GB = 1e9
 
 
-@dataclass(frozen=True)
-class Group:
-    """Rows that are run in turn; the first is what the others are compared with."""
-
-    title: str
-    rows: dict[str, dict[str, Any]]
-    rounds: int = 2
-    threads: tuple[int, ...] = (1, 2)
-    floor: bool = False
-    """whether the smallest exact algorithm's arithmetic is told beside"""
-    impossible: dict[str, str] = field(default_factory=dict)
-    """rows that do not fit, with the estimate that says so"""
-
-
-F32, BF16 = {"dtype": "float32", "steps": 1}, {"dtype": "bfloat16", "steps": 2}
-PEFT: dict[str, Any] = {"side": "peft", "steps": 1}
-FULL: dict[str, Any] = {"method": "full", "steps": 1}
-AST: dict[str, Any] = {"method": "ast", "steps": 1}
-SMALL: dict[str, Any] = {"batch": 8, "classes": 10, "steps": 3, "warm": 1}
-MANY: dict[str, Any] = {"classes": 1000, "text_chunk": 100, "chunk": 4, "steps": 1}
-
-HEADLINE = [
-    Group(
-        "CLIP-DoRA step, batch 32, 100 classes, dropout 0",
-        {
-            "peft": PEFT,
-            "careful peft (cut prompts, bf16 autocast)": {"side": "careful", "steps": 1},
-            "ours float32": F32,
-            "ours bf16": BF16,
-            "ours float32, parts of 4 images": {**F32, "chunk": 4},
-            "ours bf16, parts of 4 images": {**BF16, "chunk": 4},
-        },
-        floor=True,
-    ),
-    Group(
-        "CLIP-DoRA step, batch 32, 100 classes, dropout 0.25",
-        {
-            "peft": {**PEFT, "dropout": 0.25},
-            "ours float32": {**F32, "dropout": 0.25},
-            "ours bf16": {**BF16, "dropout": 0.25},
-            "ours bf16, the prompts' start shares its noise": {**BF16, "dropout": 0.25, "noise": "shared"},
-        },
-    ),
-    Group(
-        "CLIP-DoRA step, batch 8, 10 classes, dropout 0",
-        {"peft": {**PEFT, **SMALL}, "ours float32": {**F32, **SMALL}, "ours bf16": {**BF16, **SMALL}},
-        floor=True,
-    ),
-    Group(
-        "Text tower alone, forward and backward, 100 classes",
-        {"peft": {**PEFT, "task": "text"}, "ours": {"task": "text", "steps": 5, "warm": 1}},
-    ),
-    Group(
-        "Evaluation: image features, batch 32",
-        {
-            "peft, unmerged": {**PEFT, "task": "evaluate"},
-            "ours float32, merged": {**F32, "task": "evaluate"},
-            "ours bf16, merged": {**BF16, "task": "evaluate"},
-        },
-    ),
-    Group(
-        "Methods and roads, batch 32, 100 classes",
-        {
-            "dora float32": F32,
-            "lora float32": {**F32, "method": "lora"},
-            "lora_xs float32": {**F32, "method": "lora_xs"},
-            "dora bf16": BF16,
-            "lora bf16": {**BF16, "method": "lora"},
-            "lora_xs bf16": {**BF16, "method": "lora_xs"},
-            "dora float32, our slow road (transformers' forward, autograd)": {**F32, "side": "slow"},
-            "dora float32, dropout 0.25, official form": {**F32, "dropout": 0.25, "form": "official"},
-        },
-        rounds=1,
-        threads=(1,),
-    ),
-    Group(
-        "Full fine-tuning and AST, batch 32, 100 classes, float32",
-        {
-            "transformers, full fine-tuning": {**FULL, "side": "transformers"},
-            "ours, full fine-tuning": FULL,
-            "ours, AST stage 1 (all block tensors)": AST,
-            "ours, AST stage 2: six weights": {
-                **AST,
-                "where": "q.weight k.weight v.weight o.weight fc1.weight fc2.weight",
-            },
-            "ours, AST stage 2: q, v, fc1 weights, 3 vectors": {
-                **AST,
-                "where": "q.weight v.weight fc1.weight q.bias ln1.weight ln2.weight",
-            },
-            "ours, AST stage 2: six vectors": {**AST, "where": "q.bias v.bias o.bias fc1.bias ln1.weight ln2.weight"},
-        },
-        rounds=1,
-        threads=(1,),
-    ),
-    Group(
-        "CLIP-DoRA step, batch 32, 1,000 classes, in parts of 100 prompts and 4 images",
-        {"ours float32": MANY, "ours bf16": {**MANY, "dtype": "bfloat16"}},
-        rounds=1,
-        threads=(2,),
-        impossible={"peft": "57 GB estimated: its text tower's memory at 100 classes, ten times"},
-    ),
-]
-
-LARGE: dict[str, Any] = {"model": "vit-l-14", "batch": 8, "classes": 10, "steps": 1}
-MINI: dict[str, Any] = {"model": "mini", "batch": 32, "classes": 10, "steps": 20, "warm": 3, "dropout": 0.25}
-
-FULL_RUN = [
-    Group(
-        "ViT-L/14, CLIP-DoRA step, batch 8, 10 classes, dropout 0",
-        {"peft": {**PEFT, **LARGE}, "ours float32": {**F32, **LARGE}, "ours bf16": {**BF16, **LARGE}},
-        rounds=1,
-    ),
-    Group(
-        "CLIP-DoRA step, batch 32, 1,000 classes, dropout 0",
-        {
-            "ours float32": {"classes": 1000, "steps": 1},
-            "ours float32, parts of 100 prompts": {"classes": 1000, "text_chunk": 100, "steps": 1},
-        },
-        rounds=1,
-        threads=(2,),
-    ),
-    Group(
-        "Dropout forms, CLIP-DoRA step, batch 8, 10 classes, dropout 0.25",
-        {
-            "peft": {**PEFT, **SMALL, "dropout": 0.25},
-            "ours natural float32": {**F32, **SMALL, "dropout": 0.25},
-            "ours natural bf16": {**BF16, **SMALL, "dropout": 0.25},
-            "ours official float32": {**F32, **SMALL, "dropout": 0.25, "form": "official"},
-            "ours official bf16": {**BF16, **SMALL, "dropout": 0.25, "form": "official"},
-        },
-        rounds=1,
-    ),
-    Group(
-        "Where the low-rank update is added, CLIP-DoRA step, batch 8, 10 classes, dropout 0",
-        {
-            f"ours {dtype}, {update}": {**SMALL, "dtype": dtype, "update": update}
-            for dtype in ("float32", "bfloat16")
-            for update in ("merged", "beside")
-        },
-    ),
-    Group(
-        "The mini model, batch 32, 10 classes, dropout 0.25",
-        {
-            "peft": {**PEFT, **MINI},
-            **{f"ours {method} float32": {**F32, **MINI, "method": method} for method in ("dora", "lora", "lora_xs")},
-            "ours dora bf16": {**BF16, **MINI},
-        },
-        threads=(1,),
-    ),
-]
-
-
-def run(row: dict[str, Any], threads: int) -> dict[str, Any]:
+def run(row: dict[str, Any], threads: int, device: str) -> dict[str, Any]:
     """One row in a fresh process; its JSON, or what went wrong."""
     count = str(threads)
     environment = {**os.environ, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-W", "ignore", str(HERE / "row.py"), json.dumps({**row, "threads": threads})]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(HERE / "row.py"),
+        json.dumps({**row, "threads": threads, "device": device}),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         return {"failed": done.stderr.strip().split("\n")[-1] or f"ended with code {done.returncode}"}
     return json.loads(done.stdout)
 
 
-def run_group(group: Group, threads: int) -> dict[str, Any]:
+def run_group(group: Group, threads: int, device: str) -> dict[str, Any]:
     """All rows in turn, round by round."""
     found: dict[str, dict[str, Any]] = {name: {"seconds": [], "rise": []} for name in group.rows}
     for _ in range(group.rounds):
         for name, row in group.rows.items():
-            one = run(row, threads)
+            one = run(row, threads, device)
             if "failed" in one:
                 found[name]["failed"] = one["failed"]
                 continue
             found[name]["seconds"] += one["seconds"]
             found[name]["rise"].append(one["rise"])
+            found[name]["profile"] = one.get("profile", [])
             tell(f"  {name}: {', '.join(f'{each:.2f}' for each in one['seconds'])} s, {one['rise'] / GB:.2f} GB")
     rows = [summary(name, group.rows[name], each) for name, each in found.items()]
     first = rows[0]
@@ -209,7 +64,7 @@ def run_group(group: Group, threads: int) -> dict[str, Any]:
         if row["seconds"] and first["seconds"]:
             row["times_as_fast"] = first["seconds"] / row["seconds"]
             row["memory_share"] = row["rise"] / first["rise"]
-    return {"title": group.title, "threads": threads, "rows": rows, "impossible": group.impossible}
+    return {"title": group.title, "threads": threads, "rows": rows}
 
 
 def summary(name: str, row: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
@@ -221,21 +76,22 @@ def summary(name: str, row: dict[str, Any], found: dict[str, Any]) -> dict[str, 
         "all_seconds": seconds,
         "rise": max(rise) if rise else None,
         "failed": found.get("failed"),
+        "profile": found.get("profile", []),
     }
 
 
-def gemm_rates(threads: int) -> dict[str, dict[str, float]]:
+def gemm_rates(threads: int, device: str) -> dict[str, dict[str, float]]:
     """Best and median GFLOP/s of matrix products: squares, and the shapes of ViT-B/16's blocks at batch 8."""
     torch.set_num_threads(threads)
     rates: dict[str, dict[str, float]] = {}
     for dtype in (torch.float32, torch.bfloat16):
         seen = []
         for m, k, n in ((1024, 1024, 1024), (2048, 2048, 2048), (1576, 768, 768), (1576, 768, 3072), (1576, 3072, 768)):
-            a, b = torch.randn(m, k).to(dtype), torch.randn(k, n).to(dtype)
-            a @ b
+            a, b = torch.randn(m, k).to(device, dtype), torch.randn(k, n).to(device, dtype)
+            float((a @ b)[0, 0])
             for _ in range(5):
                 began = time.perf_counter()
-                a @ b
+                float((a @ b)[0, 0])  # waits for a GPU
                 seen.append(2 * m * k * n / (time.perf_counter() - began) / 1e9)
         rates[str(dtype).removeprefix("torch.")] = {"best": max(seen), "median": statistics.median(seen)}
     return rates
@@ -293,25 +149,40 @@ def markdown(results: dict[str, Any]) -> str:
             lines.append(
                 f"| {row['name']} | {row['seconds']:.2f} | {fast:.2f} | {row['rise'] / GB:.2f} | {share:.3f} |"
             )
-        lines += [f"| {name} | does not fit ({estimate}) | | | |" for name, estimate in group["impossible"].items()]
+        if "estimate" in group:
+            lines.append(f"| {group['estimate']} | | | | |")
         lines.append("")
         for dtype, floor in group.get("floors", {}).items():
             kinds = ", ".join(f"{seconds:.2f} s at the {kind} rate" for kind, seconds in floor.items())
             lines += [f"Arithmetic alone in {dtype}: {kinds}.", ""]
+        for row in group["rows"]:
+            over = row.get("times_the_floor")
+            if over and "ours" in row["name"]:
+                lines.append(f"- {row['name']}: {over:.2f} times the arithmetic at the best rate")
+            if row["profile"]:
+                shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in row["profile"])
+                lines.append(f"- {row['name']}: {shares}")
+        lines.append("")
     return "\n".join(lines)
 
 
-def measure(groups: Iterable[Group], threads: Sequence[int]) -> dict[str, Any]:
-    results: dict[str, Any] = {"machine": processor(), "torch": torch.__version__, "rates": {}, "groups": []}
+def measure(groups: Iterable[Group], threads: Sequence[int], device: str) -> dict[str, Any]:
+    """Every group at every number of threads, with the rate of matrix products measured in between."""
+    results: dict[str, Any] = {
+        "machine": torch.cuda.get_device_name() if device == "cuda" else processor(),
+        "torch": torch.__version__,
+        "rates": {},
+        "groups": [],
+    }
     for count in threads:
-        samples = [gemm_rates(count)]
+        samples = [gemm_rates(count, device)]
         here = []
         for group in groups:
             if count not in group.threads:
                 continue
             tell(f"{group.title} · {count} thread(s)")
-            here.append((group, run_group(group, count)))
-            samples.append(gemm_rates(count))
+            here.append((group, run_group(group, count, device)))
+            samples.append(gemm_rates(count, device))
         rates = {
             dtype: {
                 "best": max(sample[dtype]["best"] for sample in samples),
@@ -320,12 +191,25 @@ def measure(groups: Iterable[Group], threads: Sequence[int]) -> dict[str, Any]:
             for dtype in samples[0]
         }
         results["rates"][count] = rates
+        text = next((found["rows"][0]["rise"] for group, found in here if group.title.startswith("Text")), None)
         for group, found in here:
+            if group.estimate and text:
+                need = 10 * text
+                fits = "fits" if need < total_memory() else "does not fit"
+                found["estimate"] = f"{group.estimate}: {fits} ({need / GB:.0f} GB estimated, its text tower times ten)"
             if group.floor:
                 row = next(iter(group.rows.values()))
                 found["floors"] = floors(rates, row.get("batch", 32), row.get("classes", 100))
+                for each in found["rows"]:
+                    floor = found["floors"][each["row"].get("dtype", "float32")]
+                    each["times_the_floor"] = each["seconds"] and each["seconds"] / floor["best"]
             results["groups"].append(found)
     return results
+
+
+def total_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def processor() -> str:
@@ -344,11 +228,12 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="what else fits, instead of the headline rows")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--only", default="", help="groups whose title contains this")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--out", type=Path, default=Path("bench.json"))
     given = parser.parse_args()
     began = time.perf_counter()
     chosen = [group for group in (FULL_RUN if given.full else HEADLINE) if given.only in group.title]
-    results = measure(chosen, given.threads)
+    results = measure(chosen, given.threads, given.device)
     results["minutes"] = (time.perf_counter() - began) / 60
     given.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     print(markdown(results))

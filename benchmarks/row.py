@@ -6,15 +6,16 @@ Prints one line of JSON: seconds of every measured step, and how far resident me
 them. Weights are random, images are noise, prompts are the first ImageNet names.
 """
 
+import contextlib
+import ctypes
 import gc
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,15 @@ class Row:
     classes: int = 100
     dropout: float = 0.0
     form: str = "natural"
-    noise: str = "own"
-    update: str = "auto"
+    shortcuts: dict[str, Any] = field(default_factory=dict)
+    """switches that are not at their defaults"""
     chunk: int = 0
     text_chunk: int = 0
     where: str = ""
     threads: int = 1
+    device: str = "cpu"
+    profile: bool = False
+    """tell where the time of one more step went"""
     steps: int = 2
     warm: int = 0
 
@@ -80,13 +84,13 @@ class Noise:
 def prompts(row: Row, backbone: Backbone, width: int | None) -> Tensor:
     """Token ids [c t] of the first names, padded with the end token to `width` or the longest."""
     if row.model == "mini":
-        words = "zero one two three four five six seven eight nine".split()
+        words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
         rows = backbone.tokens([f"a photo of the digit {word}" for word in words[: row.classes]]).tolist()
         width = width and backbone.context
     else:
         rows = json.loads(PROMPTS.read_text("utf-8"))["ids"][: row.classes]
     width = width or max(map(len, rows))
-    return torch.tensor([ids + [backbone.end_token] * (width - len(ids)) for ids in rows])
+    return torch.tensor([ids + [backbone.end_token] * (width - len(ids)) for ids in rows]).to(row.device)
 
 
 def stir(parameters: dict[str, Tensor]) -> None:
@@ -106,7 +110,7 @@ def our_step(row: Row, backbone: Backbone) -> Callable[[], object]:
         changes["rank"] = 8
     adapter = find_method(row.method)(**changes).attach(backbone).train()
     slow = Shortcuts(forward="transformers", products="plain", cache=False)
-    adapter.towers.how = slow if row.side == "slow" else Shortcuts(noise=row.noise, update=row.update)
+    adapter.towers.own = slow if row.side == "slow" else Shortcuts(**row.shortcuts)
     keep_only(adapter, row.where)
     trainable = adapter.trainable()
     stir(trainable)
@@ -114,7 +118,7 @@ def our_step(row: Row, backbone: Backbone) -> Callable[[], object]:
     recipe = assemble({"method": {"name": row.method}}, options, "paper")
     noise = Noise(row, backbone.preprocess.crop)
     tokens = prompts(row, backbone, CONTEXT if row.side == "slow" else None)
-    student = Student(adapter, recipe, noise, tokens, compute("cpu", row.dtype))
+    student = Student(adapter, recipe, noise, tokens, compute(row.device, row.dtype))
     optimizer = adamw(adapter, trainable, recipe.train)
     if row.task == "text":
         return lambda: adapter.text_features(tokens).sum().backward()
@@ -156,9 +160,10 @@ def their_step(row: Row, backbone: Backbone) -> Callable[[], object]:
     careful = row.side == "careful"
     tokens = prompts(row, backbone, None if careful else CONTEXT)
     noise = Noise(row, backbone.preprocess.crop)
-    images = backbone.preprocess.normalise(noise.images)
+    images = backbone.preprocess.normalise(noise.images).to(row.device)
+    labels = noise.labels.to(row.device)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-6)
-    lower = torch.autocast("cpu", torch.bfloat16) if careful else nullcontext()
+    lower = torch.autocast(row.device, torch.bfloat16) if careful else nullcontext()
     if row.task == "text":
         inner = getattr(model, "base_model", model)
         return lambda: inner.get_text_features(input_ids=tokens).pooler_output.sum().backward()
@@ -166,7 +171,7 @@ def their_step(row: Row, backbone: Backbone) -> Callable[[], object]:
     def step() -> None:
         with lower:
             logits = model(pixel_values=images, input_ids=tokens).logits_per_image
-        F.cross_entropy(logits.float(), noise.labels).backward()
+        F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -175,8 +180,8 @@ def their_step(row: Row, backbone: Backbone) -> Callable[[], object]:
 
 def evaluation(row: Row, backbone: Backbone) -> Callable[[], object]:
     """Image features of a batch: peft's unmerged model, ours merged."""
-    images = backbone.preprocess.normalise(Noise(row, backbone.preprocess.crop).images)
-    if row.side == "peft":
+    images = backbone.preprocess.normalise(Noise(row, backbone.preprocess.crop).images).to(row.device)
+    if row.side in ("peft", "careful"):
         theirs = their_model(row, backbone).eval()
         stir(dict(theirs.named_parameters()))
         run = lambda: theirs.base_model.get_image_features(pixel_values=images).pooler_output  # noqa: E731
@@ -185,7 +190,7 @@ def evaluation(row: Row, backbone: Backbone) -> Callable[[], object]:
         stir(adapter.trainable())
         both = Towers(adapter.merged().eval())
         run = lambda: both.image_features(images)  # noqa: E731
-    machine = compute("cpu", row.dtype)
+    machine = compute(row.device, "bfloat16" if row.side == "careful" else row.dtype)
 
     def step() -> None:
         with torch.no_grad(), machine.autocast():
@@ -194,30 +199,61 @@ def evaluation(row: Row, backbone: Backbone) -> Callable[[], object]:
     return step
 
 
+class Meter:
+    """Seconds of a call, and memory above what there was before: resident on the CPU, allocated on a GPU."""
+
+    def __init__(self, device: str):
+        self.gpu = device == "cuda"
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # what the heap holds free would hide a rise
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        self.before = torch.cuda.memory_allocated() if self.gpu else resident("VmRSS")
+        if self.gpu:
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+    def seconds(self, step: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        step()
+        if self.gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    def rise(self) -> int:
+        peak = torch.cuda.max_memory_allocated() if self.gpu else resident("VmHWM")
+        return peak - self.before
+
+
 def resident(what: str) -> int:
     """VmRSS or VmHWM of this process, bytes."""
     for line in Path("/proc/self/status").read_text("ascii").splitlines():
         if line.startswith(what):
             return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    raise OSError(f"/proc/self/status has no {what}")
+
+
+def profile(step: Callable[[], object], most: int = 14) -> list[tuple[str, float]]:
+    """The operators that took most of a step's own time, with their share of it."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        step()
+    events = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in events)
+    return [(event.key, event.self_cpu_time_total / total) for event in events[:most]]
 
 
 def main() -> None:
     row = Row(**json.loads(sys.argv[1]))
     torch.set_num_threads(row.threads)
-    backbone = load("mini") if row.model == "mini" else random_backbone(row.model)
+    backbone = (load("mini") if row.model == "mini" else random_backbone(row.model)).to(row.device)
     make = evaluation if row.task == "evaluate" else our_step if row.side in ("ours", "slow") else their_step
     step = make(row, backbone)
-    gc.collect()
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", "ascii")
-    seconds = []
-    for _ in range(row.warm + row.steps):
-        began = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - began)
-    found = {"seconds": seconds[row.warm :], "rise": resident("VmHWM") - before, "before": before}
-    print(json.dumps({"row": asdict(row), **found}), flush=True)
+    meter = Meter(row.device)
+    seconds = [meter.seconds(step) for _ in range(row.warm + row.steps)][row.warm :]
+    found = {"row": asdict(row), "seconds": seconds, "rise": meter.rise()}
+    if row.profile:
+        found["profile"] = profile(step)
+    print(json.dumps(found), flush=True)
     os._exit(0)  # frees nothing: taking gigabytes apart would only cost time
 
 

@@ -11,6 +11,7 @@ from cliptune.errors import UserError
 from cliptune.files import cannot_write, room_for, writable_folder
 from cliptune.methods.base import Adapter
 from cliptune.models.backbone import Backbone
+from cliptune.models.shortcuts import using
 from cliptune.models.towers import Towers
 from cliptune.runs import Run
 
@@ -27,7 +28,8 @@ def merge_run(run: Run, out: Path) -> float:
     writable_folder(out)
     room_for(out.parent, 5 * run.backbone.parameters)
     tokens = run.backbone.tokens(run.prompts())
-    gap = merge_gap(run.adapter, merged, tokens)
+    with using(run.shortcuts):
+        gap = merge_gap(run.adapter, merged, tokens)
     save_pretrained(merged, run.backbone, out)
     return gap
 

@@ -28,6 +28,7 @@ from cliptune.evaluation import Evaluation, evaluate
 from cliptune.methods.base import Adapter
 from cliptune.models import zoo
 from cliptune.models.backbone import Backbone, load, random_backbone
+from cliptune.models.shortcuts import using
 from cliptune.protocols.few_shot import few_shot
 from cliptune.recipe import Recipe
 from cliptune.report.card import model_card
@@ -71,7 +72,7 @@ class Plan:
         with torch.random.fork_rng():
             torch.manual_seed(stream_seed(self.recipe.protocol.seed, "attach"))
             adapter = self.recipe.method.attach(self.backbone)
-        adapter.towers.how = self.recipe.shortcuts
+        adapter.towers.own = self.recipe.shortcuts
         return adapter
 
 
@@ -111,7 +112,10 @@ def prepare(
     if imageset.source:
         options = {**options, "data.name": str(Path(imageset.source).resolve())}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
+    final = dataclasses.replace(final, train=dataclasses.replace(final.train, dtype=machine.dtype))
     if memory is not None:
+        if final.train.chunk or final.train.text_chunk:
+            raise UserError("--memory and train.chunk or train.text_chunk say the same thing", "give one of them")
         chunk, text_chunk = chunks_for(memory, backbone.model, tokens, final.train.batch)
         final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk, text_chunk=text_chunk))
     steps = recipes.steps_of(final, len(episode.train))
@@ -160,6 +164,11 @@ def execute(
     folder = out or Path("runs") / run_name(plan.recipe)
     if _already_done(folder, plan, resume=resume, fresh=fresh):
         return Run(folder, plan.backbone)
+    with using(plan.recipe.shortcuts):
+        return _execute(plan, folder, fresh=fresh, listeners=list(listeners), before=before)
+
+
+def _execute(plan: Plan, folder: Path, *, fresh: bool, listeners: list[Listener], before: Evaluation | None) -> Run:
     files.writable_folder(folder)
     adapter = plan.attach()
     lesson = make_lesson(plan)
@@ -170,7 +179,7 @@ def execute(
         shutil.rmtree(folder)
     started_here = not folder.exists()
     try:
-        return _run(plan, folder, adapter, lesson, evaluation, list(listeners))
+        return _run(plan, folder, adapter, lesson, evaluation, listeners)
     except Exception as problem:
         if started_here and not Checkpoint(folder / "checkpoint").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -294,6 +303,8 @@ def _already_done(folder: Path, plan: Plan, *, resume: bool, fresh: bool) -> boo
         return False
     record = read_record(folder)
     then = recipes.assemble(record["recipe"], preset="auto").essence() if "recipe" in record else {}
+    if then and then["train"]["dtype"] == "auto":  # written before the precision was resolved
+        then["train"]["dtype"] = record["environment"]["dtype"]
     now = plan.recipe.essence()
     if then != now:
         changed = [

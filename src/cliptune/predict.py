@@ -8,6 +8,7 @@ from cliptune.datasets.base import ImageSet, Item
 from cliptune.datasets.images import IMAGE_SUFFIXES, read_file
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
+from cliptune.models.shortcuts import using
 from cliptune.runs import Run
 from cliptune.tasks.classify import predict, scorer
 from cliptune.training.compute import Compute, compute
@@ -32,8 +33,9 @@ def classify_files(
     items = [Item(str(path), -1) for path in paths]
     imageset = ImageSet("files", names, read=lambda item: read_file(Path(item.path)))
     pixels = Pixels(imageset, items, run.backbone.preprocess, cache_bytes=0)
-    score = scorer(run.adapter, run.backbone.tokens(run.prompts(names)))
-    found = predict(score, pixels, run.backbone, machine, batch=64, top=top)
+    with using(run.shortcuts):
+        score = scorer(run.adapter, run.backbone.tokens(run.prompts(names)))
+        found = predict(score, pixels, run.backbone, machine, batch=64, top=top)
     return [
         {
             "path": str(path),

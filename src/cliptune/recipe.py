@@ -75,7 +75,7 @@ class TrainSettings:
     batch: int = 32
     """images per step; the last batch of an epoch may be smaller"""
     chunk: int = 0
-    """images that go through the towers together inside a step; 0 is the whole batch. Less memory, the same
+    """images that go through the image tower together inside a step; 0 is the whole batch. Less memory, the same
     gradient up to the masks of dropout, which every part draws anew"""
     text_chunk: int = 0
     """class prompts that go through the text tower together inside a step; 0 is all. Less memory for one more text
@@ -99,7 +99,8 @@ class TrainSettings:
     crop: tuple[float, float] = (0.08, 1.0)
     """photo only: area range of the random crop"""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """arithmetic of the towers; the adapter's numbers, the loss and the optimiser stay float32"""
+    """arithmetic of the image tower's products; all else stays float32. auto: 16 bits for large backbones where the
+    device has instructions for it"""
     checkpoint_seconds: float = 60.0
     """how often the state for --resume is written"""
 
@@ -288,6 +289,9 @@ def assemble(
             )
         merged[section or "method"][name] = value
     method_class = find_method(str(merged["method"].pop("name")))
+    for key in options or {}:
+        if "." not in key:
+            _refuse_bare(key, method_class)
     chosen = _preset(preset if preset != "auto" else header.preset, parameters)
     for key, value in method_class.presets.get(chosen, {}).items():
         section, _, name = key.rpartition(".")
@@ -298,6 +302,18 @@ def assemble(
         if f.name in SECTIONS
     }
     return Recipe(method=settings.build(method_class, merged["method"]), preset=chosen, **sections)
+
+
+def _refuse_bare(key: str, method: type[Method]) -> None:
+    """A bare key is a setting of the method; if another table has it, say which."""
+    if key in {field.name for field in dataclasses.fields(method)}:
+        return
+    if key in SECTIONS:
+        raise UserError(f"{key}: no such setting, a table of settings", f"`cliptune show {key}` lists them")
+    tables = {field.name: field.default_factory for field in dataclasses.fields(Recipe) if field.name in SECTIONS}
+    homes = [name for name, kind in tables.items() if key in {field.name for field in dataclasses.fields(kind)}]  # type: ignore[arg-type]
+    if homes:
+        raise UserError(f"{key}: no such setting of {method.name}", f"did you mean {homes[0]}.{key}?")
 
 
 def _preset(preset: str, parameters: int | None) -> str:

@@ -8,8 +8,9 @@ from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet, Item, prompts
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
+from cliptune.models.shortcuts import using
 from cliptune.runs import Run
-from cliptune.tasks.classify import measure, predict, scorer
+from cliptune.tasks.classify import measure, predict, scorer, scorer_of
 from cliptune.training.compute import compute
 
 
@@ -41,8 +42,10 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     tokens = run.backbone.tokens(prompts(imageset.classes, template))
     pixels = Pixels(imageset, imageset.test, run.backbone.preprocess)
     batch = run.record["recipe"]["evaluate"]["batch"]
-    before = predict(scorer(run.backbone, tokens), pixels, run.backbone, machine, batch)
-    after = predict(scorer(run.adapter, tokens), pixels, run.backbone, machine, batch)
+    with using(run.shortcuts):
+        adapted = scorer_of(run.adapter, tokens)
+        before = predict(scorer(run.backbone, tokens), pixels, run.backbone, machine, batch)
+        after = predict(adapted, pixels, run.backbone, machine, batch)
     return {
         "data": imageset.name,
         "template": template,

@@ -19,6 +19,7 @@ from cliptune.errors import UserError
 from cliptune.files import read_tensors, write_tensors, write_text
 from cliptune.methods.base import Adapter
 from cliptune.models.backbone import Backbone, Identity, load
+from cliptune.models.shortcuts import Shortcuts
 from cliptune.recipe import Recipe, find_method
 
 
@@ -53,6 +54,11 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.record["data"]["classes"])
+
+    @property
+    def shortcuts(self) -> Shortcuts:
+        """Those it was trained with; the defaults for a record that is older than they are."""
+        return settings.build(Shortcuts, dict(self.record["recipe"].get("shortcuts", {})), "shortcuts")
 
     @functools.cached_property
     def backbone(self) -> Backbone:

@@ -61,7 +61,7 @@ def reference(name: str, dropout: float) -> Found:
 
     adapter = adapter_in(random_backbone("vit-b-16"), name, dropout)
     adapter.model.double()
-    adapter.towers.how = Shortcuts(products="plain")
+    adapter.towers.own = Shortcuts(products="plain")
     return step(adapter, torch.float64)
 
 

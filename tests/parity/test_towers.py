@@ -26,6 +26,7 @@ SHORTCUTS = [
     Shortcuts(update="merged"),
     Shortcuts(prompts="packed"),
     Shortcuts(prompts="padded"),
+    Shortcuts(prompts="whole"),
     Shortcuts(pooled=False),
     Shortcuts(attention="products"),
     Shortcuts(products="plain", prompts="padded", pooled=False),
@@ -80,9 +81,9 @@ def images(count: int) -> Tensor:
 
 def attach(which: Backbone, name: str, **changes: Any) -> Adapter:
     torch.manual_seed(1)
-    adapter = find_method(name)(
-        **({"dropout": 0.0} if name in ("lora", "lora_xs", "dora") else {} | {}) | changes
-    ).attach(which)
+    adapter = find_method(name)(**({"dropout": 0.0} if name in ("lora", "lora_xs", "dora") else {}) | changes).attach(
+        which
+    )
     with torch.no_grad():
         for key, parameter in adapter.trainable().items():
             if key.endswith((".A", ".B", ".R", ".m")):
@@ -94,7 +95,7 @@ def results(
     adapter: Adapter, how: Shortcuts, tokens: Tensor, count: int = 3, seed: int = 5
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits and gradients."""
-    adapter.towers.how = how
+    adapter.towers.own = how
     for parameter in adapter.trainable().values():
         parameter.grad = None
     torch.manual_seed(seed)
@@ -127,7 +128,7 @@ def test_every_shortcut_for_every_method(how: Shortcuts, name: str, changes: dic
 
 
 @pytest.mark.parametrize("rows", PROMPTS.values(), ids=PROMPTS.keys())
-@pytest.mark.parametrize("how", SHORTCUTS[:6:2], ids=lambda how: repr(how)[10:60])
+@pytest.mark.parametrize("how", SHORTCUTS[:7], ids=lambda how: repr(how)[10:60])
 def test_odd_prompts(how: Shortcuts, rows: list[list[int]]) -> None:
     adapter = attach(backbone(), "dora")
     expected = results(adapter, TRANSFORMERS, tokens_of(rows, 77))
@@ -179,11 +180,11 @@ def test_dropout_of_transformers_own_forward_has_the_same_masks() -> None:
 def test_the_common_start_has_its_own_noise_unless_shared() -> None:
     adapter = attach(backbone(), "lora", dropout=0.25)
     tokens = tokens_of(PROMPTS["even"])
-    adapter.towers.how = Shortcuts()
+    adapter.towers.own = Shortcuts()
     assert adapter.towers.packing(tokens).start == 0
-    adapter.towers.how = Shortcuts(noise="shared")
+    adapter.towers.own = Shortcuts(noise="shared")
     assert adapter.towers.packing(tokens).start == 2
-    adapter.towers.how = Shortcuts()
+    adapter.towers.own = Shortcuts()
     assert adapter.eval().towers.packing(tokens).start == 2
 
 
@@ -215,7 +216,7 @@ def test_what_it_does_not_understand_goes_through_transformers_and_is_said_once(
     expected = both.image_embeddings(images(2))
     seen = []
     handle = which.model.vision_model.encoder.layers[1].mlp.register_forward_hook(lambda *_: seen.append(1))
-    with pytest.warns(UserWarning, match=r"layers\.1\.mlp has a forward hook: transformers' forward is used"):
+    with pytest.warns(UserWarning, match=r"layers\.1\.mlp has a hook: transformers' forward is used"):
         assert torch.allclose(both.image_embeddings(images(2)), expected, atol=1e-6)
     assert seen == [1], "the hook ran"
     with warnings.catch_warnings():

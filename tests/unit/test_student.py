@@ -14,7 +14,7 @@ from cliptune.models.backbone import Backbone
 from cliptune.pipeline import Plan, make_lesson
 from cliptune.training.events import Step
 from cliptune.training.loop import fit, gradients
-from cliptune.training.student import KEPT_BYTES, Student, frozen_blocks
+from cliptune.training.student import Student, frozen_blocks
 from tests.conftest import plan_for, small_method
 
 SCL = {"loss__image": 10.0, "loss__text": 25.0, "loss__logits": 1.0}
@@ -134,12 +134,10 @@ def test_a_run_on_kept_features_reads_no_pixels(mini: Backbone, few_digits: Imag
     assert sum(isinstance(event, Step) for event in events) == 6
 
 
-def test_hidden_states_are_kept_only_where_they_fit(mini: Backbone, few_digits: ImageSet, monkeypatch) -> None:
+def test_hidden_states_are_kept_only_where_they_fit(mini: Backbone, few_digits: ImageSet) -> None:
     student = student_of(plan_for(mini, few_digits, small_method("lora", where=("vision.3.q",)), train__augment="none"))
-    monkeypatch.setattr("cliptune.training.student.KEPT_BYTES", 1000)
-    student.images.keep(100, 7)
+    student.images.keep(100, 7, room=1000)
     assert student.images.kept is None
-    monkeypatch.setattr("cliptune.training.student.KEPT_BYTES", KEPT_BYTES)
     student.images.keep(100, 7)
     assert student.images.kept is not None
     assert student.images.kept.shape[0] == len(few_digits.classes) * 2

@@ -27,13 +27,15 @@ def check(
 ) -> None:
     """What `train` would do: data, splits, sites, numbers, memory and time; runs one batch and writes nothing."""
     from cliptune.cli.progress import describe_plan
+    from cliptune.models.shortcuts import using
     from cliptune.pipeline import prepare
     from cliptune.recipe import load_tables
 
     chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
     plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, outline=True)
     describe_plan(plan)
-    facts = understood(plan)
+    with using(plan.recipe.shortcuts):
+        facts = understood(plan)
     names = facts["classes"]
     output.say(f"  classes: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
     output.say(f"  prompt: {facts['prompts'][0]!r} · split: {facts['split']}")
@@ -60,11 +62,14 @@ def understood(plan: "Plan") -> dict[str, Any]:
     phases = [phase for phase in adapter.method.phases() if phase.kind == "gradient"]
     steps = sum(phase_steps(phase, plan.recipe, len(episode.train)) for phase in phases)
     tensors, sites, inert = len(adapter.trainable()), adapter.adapted_sites(), adapter.inert()
-    began, done = time.perf_counter(), 0
+    started = began = time.perf_counter()
+    done, first = 0, 0.0
     if phases:
         for event in fit(adapter, lesson, plan.machine):
             if type(event).__name__ == "Step":
                 done += 1
+                if done == 1:
+                    first = time.perf_counter() - started
                 if done == 1 < steps:
                     began = time.perf_counter()
                 if done == min(3, steps):
@@ -91,7 +96,8 @@ def understood(plan: "Plan") -> dict[str, Any]:
         **size.facts,
         "steps": steps,
         "step_seconds": each,
-        "estimated_seconds": each * steps,
+        # What comes before the first step (outputs of frozen parts that are kept) comes once.
+        "estimated_seconds": each * steps + max(0.0, first - each),
         "peak_memory_bytes": plan.machine.peak_memory_bytes(),
         "recipe": plan.recipe.tables(),
     }

@@ -17,7 +17,12 @@ Preset = Annotated[str, typer.Option(help="paper, small, or auto (small under 20
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting: rank=4, train.lr=1e-3.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16: the image tower's.")]
-Memory = Annotated[str | None, typer.Option(help="Memory a step may take, like 2GB: images and prompts go in parts.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory a step may take, like 2GB: images and prompts go in parts (weights and optimiser come on top)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 

@@ -87,7 +87,12 @@ def describe_plan(plan: "Plan") -> None:
         f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
         f"({100 * size.most / backbone.parameters:.2f} %)"
     )
-    output.say(f"{recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}")
+    train = recipe.train
+    parts = [f"{number} {what}" for number, what in ((train.chunk, "images"), (train.text_chunk, "prompts")) if number]
+    output.say(
+        f"{recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}"
+        + (f" · steps in parts of {' and '.join(parts)}" if parts else "")
+    )
 
 
 def describe_result(run: "Run") -> None:

@@ -9,15 +9,16 @@ from cliptune.cli import options, output
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A method, recipe, data set or backbone.")],
+    name: Annotated[str, typer.Argument(help="A method, recipe, data set, backbone, or table of a recipe.")],
     on: Annotated[str | None, typer.Option(help="Backbone whose sizes are told. [default: vit-b-16]")] = None,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes, for methods with a head.")] = 100,
     assignments: options.Set = None,
     json: options.Json = False,
 ) -> None:
-    """One method, recipe, data set or backbone, explained.
+    """One method, recipe, data set or backbone, or one table of a recipe, explained.
 
     cliptune show dora --on vit-b-16 --set rank=4
+    cliptune show train
     """
     from cliptune import datasets, recipe
     from cliptune.methods import METHODS
@@ -26,8 +27,8 @@ def show(
 
     known = find(
         name.split("/")[0],
-        [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names()],
-        "method, recipe, data set or backbone",
+        [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names(), *recipe.SECTIONS],
+        "method, recipe, data set, backbone or table of a recipe",
     )
     if known in METHODS:
         result = show_method(known, on or "vit-b-16", classes, assignments or [])
@@ -37,6 +38,8 @@ def show(
         result = {"recipe": known, "text": text}
     elif known in datasets.names():
         result = show_data(name)
+    elif known in recipe.SECTIONS:
+        result = show_table(known)
     else:
         result = show_backbone(known)
     output.result(result)
@@ -79,6 +82,21 @@ def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dic
         "page": page,
         **size.facts,
     }
+
+
+def show_table(name: str) -> dict[str, Any]:
+    """Print the settings of one table of a recipe and their defaults; returns them."""
+    import dataclasses
+
+    from cliptune.recipe import Recipe
+    from cliptune.settings import field_help, plain
+
+    section: Any = next(field for field in dataclasses.fields(Recipe) if field.name == name).default_factory
+    values = plain(section())
+    output.say(f"[{name}] in a recipe, or --set {name}.key=value; a method's preset may set other defaults")
+    for key, text in field_help(section).items():
+        output.say(f"  {name}.{key} = {jsons.dumps(values[key])}\n      {text}")
+    return {"table": name, "settings": values}
 
 
 def outline(name: str) -> Any:

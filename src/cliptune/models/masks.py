@@ -42,9 +42,16 @@ def draw(shape: tuple[int, ...], chance: float, device: torch.device) -> Mask:
         digits = digits[1:]
     bits = torch.full((words,), -1 if kept >= STEPS else 0, dtype=torch.int64, device=device)
     for digit in digits:
-        fair = torch.empty_like(bits).random_(-(2**63), None)
+        fair = _fair(bits)
         bits = bits | fair if digit else bits & fair
     return Mask(bits, tuple(shape), STEPS / max(1, kept))
+
+
+def _fair(like: Tensor) -> Tensor:
+    """Independent fair bits; drawn on the CPU for devices whose generator makes no whole 64-bit words."""
+    if like.device.type in ("cpu", "cuda"):
+        return torch.empty_like(like).random_(-(2**63), None)
+    return torch.empty(like.shape, dtype=torch.int64).random_(-(2**63), None).to(like.device)
 
 
 class Dropout(nn.Module):

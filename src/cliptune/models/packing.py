@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 GROUP = 32
 """rows of a group, unless a single prompt is longer"""
@@ -69,14 +70,20 @@ def trim(tokens: Tensor, end: int) -> Tensor:
     return tokens[:, : int(end_places(tokens, end).max()) + 1]
 
 
-def pack(tokens: Tensor, end: int, *, ragged: bool = True, share: bool = True) -> Packing:
+def widen(tokens: Tensor, end: int, width: int) -> Tensor:
+    """Fill prompts [c t] up to `width` columns with what no tower looks at."""
+    return F.pad(tokens, (0, max(0, width - tokens.shape[1])), value=0 if end == 2 else end)
+
+
+def pack(tokens: Tensor, end: int, *, ragged: bool = True, share: bool = True, width: int = 0) -> Packing:
     """Plan the packed sequence of prompts [c T].
 
     Args:
         ragged: leave padding out; otherwise every rest has the longest one's length.
         share: compute the longest common start once.
+        width: least length of a row, where rows are filled up.
     """
-    device, tokens = tokens.device, trim(tokens, end).cpu()
+    device, tokens = tokens.device, widen(trim(tokens, end).cpu(), end, width)
     lengths = end_places(tokens, end) + 1
     start = _common(tokens, lengths) if share else 0
     rests = lengths - start if ragged else torch.full_like(lengths, tokens.shape[1] - start)

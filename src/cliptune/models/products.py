@@ -25,6 +25,8 @@ from cliptune.models.shortcuts import Shortcuts
 
 PER_TENSOR = 5
 """differentiable inputs of one term: W, b, L, R, g"""
+SMALL_GAIN = 0.05
+"""below it, (y − b) / g would blow up the rounding of y"""
 ROWS = 256
 """rows summed at a time for the gradient of g: they stay in the processor's cache"""
 
@@ -43,37 +45,46 @@ class Factors:
     """chance that an input of `right` is zeroed; 0 outside training"""
 
 
-_still: ContextVar[object] = ContextVar("still", default=None)
+_still: ContextVar["list[Kept] | None"] = ContextVar("still", default=None)
 
 
 @contextmanager
 def still() -> Iterator[None]:
     """Inside, no parameter changes: what is formed from parameters is formed once (the parts of one step, a
     measurement). Said by the caller, because fused optimisers change parameters without a trace."""
-    token = _still.set(object())
+    kept: list[Kept] = []
+    token = _still.set(kept)
     try:
         yield
     finally:
         _still.reset(token)
+        for each in kept:
+            each.drop()
 
 
 class Kept:
     """A value computed from parameters, kept while they stand `still`."""
 
     def __init__(self) -> None:
-        self._key: Any = None
-        self._value: Any = None
+        self._values: dict[Any, Any] = {}
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        if _still.get() is None:
+        """The value for `key`, made if nothing stands still or it is not there."""
+        kept = _still.get()
+        if kept is None:
             return make()
-        if self._key != (_still.get(), key):
-            self._value = None
-            self._key, self._value = (_still.get(), key), make()
-        return self._value
+        if not self._values:
+            kept.append(self)
+        if key not in self._values:
+            self._values[key] = make()
+        return self._values[key]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
-        return Kept()
+    def drop(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return Kept, ()
 
 
 class Factored(nn.Module):
@@ -98,18 +109,30 @@ def cast(tensor: Tensor, dtype: torch.dtype, scale: float = 1.0) -> Tensor:
     """scale · `tensor` in `dtype`; of a frozen tensor the copy is kept as long as the tensor lives and is the same."""
     if tensor.dtype == dtype and scale == 1:
         return tensor
+    scaled = tensor if scale == 1 else tensor * scale
     if tensor.requires_grad:
         _casts.pop(tensor, None)
-        return (tensor * scale).to(dtype)
-    key = (tensor._version, dtype, tensor.device, scale)
+    if tensor.requires_grad or tensor.is_inference() or torch.is_inference_mode_enabled():
+        return scaled.to(dtype)
+    state = (tensor._version, tensor.device)
     known = _casts.get(tensor)
-    if known is None or known[0] != key:
-        known = (key, (tensor.detach() * scale).to(dtype))
+    if known is None or known[0] != state:
+        known = (state, {})
         _casts[tensor] = known
-    return known[1]
+    copies = known[1]
+    if (dtype, scale) not in copies:
+        copies[dtype, scale] = scaled.detach().to(dtype)
+    return copies[dtype, scale]
 
 
-_fused = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+def _onednn_linear() -> Any:
+    """oneDNN's linear, where this torch and this processor have it for bfloat16."""
+    if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+_fused = _onednn_linear()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -147,7 +170,11 @@ class Products(torch.autograd.Function):
             inner.append(h)
         saved = [None if gain is None else y for y, gain in zip(outputs, tensors[4::PER_TENSOR], strict=True)]
         ctx.terms = [(term.beside, term.mask) for term in terms]
-        ctx.save_for_backward(x, *[t.weight for t in terms], *[t.bias for t in terms], *inner, *saved, *tensors)
+        # x is of use to the gradients of W, L, R and g alone.
+        wanted = any(ctx.needs_input_grad[2 + place] for place in range(len(tensors)) if place % PER_TENSOR != 1)
+        ctx.save_for_backward(
+            x if wanted else None, *[t.weight for t in terms], *[t.bias for t in terms], *inner, *saved, *tensors
+        )
         return tuple(outputs)
 
     @staticmethod
@@ -186,13 +213,16 @@ def _tensor_gradients(
 ) -> list[Tensor | None]:
     """Gradients of W, b, L, R, g of one term; what goes past the weight to the input is added to `dx`."""
     W, b, left, right, gain = tensors
-    dW = (dy.T @ x).to(W.dtype) if needs[0] and W is not None else None
+    dW = None
+    if needs[0] and W is not None:
+        dW = (dy.T @ x).to(W.dtype)
+        dW = dW if gain is None else gain[:, None] * dW
     db = dy.sum(0, dtype=b.dtype) if needs[1] and b is not None else None
     dL = dR = dg = None
     if left is not None and right is not None:
         scale = term.mask.scale if term.mask else 1.0
         kept = term.mask.of(x.dtype) if term.mask else None
-        around = x if kept is None else x * kept
+        around = x if kept is None or x is None else x * kept
         if needs[2]:
             h = F.linear(around, right.to(x.dtype)) if h is None else h
             dL = (h.T @ dy).T.to(left.dtype) * scale
@@ -221,21 +251,25 @@ def _stretched(left: Tensor, gain: Tensor | None, term: Term) -> Tensor:
 
 
 def _gain_gradient(x: Tensor, dy: Tensor, y: Tensor, term: Term, W: Any, left: Any, right: Any, gain: Tensor) -> Tensor:
-    """Σₜ dy (y − b) / g; where g is zero, y says nothing of the direction and it is multiplied out."""
+    """Σₜ dy (y − b) / g; where g is small, y says little of the direction and it is multiplied out."""
     total = torch.zeros_like(gain)
-    for start in range(0, len(dy), ROWS):
-        total += (dy[start : start + ROWS] * y[start : start + ROWS]).sum(0, dtype=gain.dtype)
+    rows = ROWS if dy.device.type == "cpu" else len(dy)
+    for start in range(0, len(dy), rows):
+        here, out = dy[start : start + rows], y[start : start + rows]
+        if dy.dtype == torch.float16:  # scaled losses would overflow it
+            here, out = here.float(), out.float()
+        total += (here * out).sum(0, dtype=gain.dtype)
     if term.bias is not None:
         total -= term.bias.to(gain.dtype) * dy.sum(0, dtype=gain.dtype)
-    zero = gain == 0
-    if not bool(zero.any()):
+    small = gain.abs() < SMALL_GAIN
+    if not bool(small.any()):
         return total / gain
-    rows = zero.nonzero()[:, 0]
+    few = small.nonzero()[:, 0]
     scale = term.mask.scale if term.mask else 1.0
-    z = F.linear(x, W[rows].to(x.dtype))
-    z += F.linear(F.linear(_masked(x, term.mask), right.to(x.dtype)), (scale * left[rows]).to(x.dtype))
-    total = total / torch.where(zero, 1.0, gain)
-    total[rows] = (dy[:, rows] * z).sum(0, dtype=gain.dtype)
+    z = F.linear(x, W[few].to(x.dtype))
+    z += F.linear(F.linear(_masked(x, term.mask), right.to(x.dtype)), (scale * left[few]).to(x.dtype))
+    total = total / torch.where(small, 1.0, gain)
+    total[few] = (dy[:, few] * z).sum(0, dtype=gain.dtype)
     return total
 
 

@@ -22,14 +22,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel
-from transformers.models.clip.modeling_clip import CLIPEncoderLayer
+from transformers.models.clip.modeling_clip import CLIPMLP, CLIPAttention, CLIPEncoderLayer
 
 from cliptune.models.attention import Prompts, Rows
 from cliptune.models.feedforward import ACTIVATIONS, feed_forward
 from cliptune.models.masks import Dropout
-from cliptune.models.packing import Packing, pack
+from cliptune.models.packing import Packing, pack, widen
 from cliptune.models.products import cast, project
-from cliptune.models.shortcuts import DEFAULT, Shortcuts
+from cliptune.models.shortcuts import Shortcuts, present
+
+PACKINGS = 256
+"""most plans that are kept: parts of the class prompts, other templates"""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Towers:
@@ -37,14 +41,19 @@ class Towers:
 
     Attributes:
         model: modules may be replaced and weights trained; they are looked up at every call.
-        how: the shortcuts to take.
+        own: the shortcuts to take; None takes what `shortcuts.using` says.
     """
 
-    def __init__(self, model: CLIPModel, how: Shortcuts = DEFAULT):
+    def __init__(self, model: CLIPModel, own: Shortcuts | None = None):
         self.model = model
-        self.how = how
-        self._packed: tuple[Tensor, tuple[bool, bool], Packing] | None = None
+        self.own = own
+        self._packed: dict[tuple[int, int, bool, bool], tuple[Tensor, Packing]] = {}
         self._warned = False
+
+    @property
+    def how(self) -> Shortcuts:
+        """The shortcuts that apply now."""
+        return self.own or present()
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Unit-length image features: [b 3 h w] normalised pixels → float32 [b d]."""
@@ -67,7 +76,8 @@ class Towers:
     def text_embeddings(self, tokens: Tensor) -> Tensor:
         """Projected text features before normalisation: token ids [c t] → float32 [c d]."""
         if not self.ours:
-            return self.model.text_projection(self.model.text_model(input_ids=tokens).pooler_output).float()
+            ids = widen(tokens, self.model.text_model.eos_token_id, self._width())
+            return self.model.text_projection(self.model.text_model(input_ids=ids).pooler_output).float()
         return self.text_rest(self.text_stem(tokens, 0), tokens, 0)
 
     def image_stem(self, pixels: Tensor, blocks: int) -> Tensor:
@@ -123,16 +133,27 @@ class Towers:
             return self.model.text_projection(tower.final_layer_norm(x)).float()
 
     def packing(self, tokens: Tensor) -> Packing:
-        """How prompts [c t] are packed; the last answer is kept."""
+        """How prompts [c t] are packed; answers are kept as long as the same tokens come again."""
         how = self.how
         noisy = how.noise == "own" and any(
             module.chance for module in self.model.text_model.modules() if isinstance(module, Dropout)
         )
-        form = (how.prompts != "padded", how.prompts == "prefix" and not noisy)
-        if self._packed is None or self._packed[0] is not tokens or self._packed[1] != form:
-            end = self.model.text_model.eos_token_id
-            self._packed = (tokens, form, pack(tokens, end, ragged=form[0], share=form[1]))
-        return self._packed[2]
+        ragged, share = how.prompts in ("prefix", "packed"), how.prompts == "prefix" and not noisy
+        key = (id(tokens), self._width(), ragged, share)
+        if key in self._packed:
+            return self._packed[key][1]
+        end = self.model.text_model.eos_token_id
+        packing = pack(tokens, end, ragged=ragged, share=share, width=self._width())
+        if torch.is_inference_mode_enabled():  # its tensors could not be used in training
+            return packing
+        if len(self._packed) >= PACKINGS:
+            self._packed.clear()
+        self._packed[key] = (tokens, packing)  # with the tokens, whose id then stays theirs
+        return packing
+
+    def _width(self) -> int:
+        """Least length of a prompt's row: the whole context, if it is asked for."""
+        return self.model.config.text_config.max_position_embeddings if self.how.prompts == "whole" else 0
 
     def _blocks(
         self, x: Tensor, tower: Any, done: int, attend: Rows | Prompts, pooled: Tensor, dtype: torch.dtype
@@ -176,9 +197,11 @@ class Towers:
 
 def unknown_part(model: Any) -> str:
     """What our forward does not understand in a model; '' if it does."""
+    if torch.nn.modules.module._has_any_global_hook():
+        return "there is a hook on all modules"
     for name, module in model.named_modules():
-        if module._forward_hooks or module._forward_pre_hooks:
-            return f"{name} has a forward hook"
+        if any(getattr(module, kind) for kind in HOOKS):
+            return f"{name} has a hook"
     for tower in (model.vision_model, model.text_model):
         config = tower.config
         if config.hidden_act not in ACTIVATIONS:
@@ -188,6 +211,9 @@ def unknown_part(model: Any) -> str:
         for layer in tower.encoder.layers:
             if type(layer) is not CLIPEncoderLayer:
                 return f"{type(layer).__name__} is not a block the fast forward knows"
+            for part, kind in ((layer.self_attn, CLIPAttention), (layer.mlp, CLIPMLP)):
+                if type(part) is not kind:
+                    return f"{type(part).__name__} is not a part of a block the fast forward knows"
     return ""
 
 
@@ -204,7 +230,9 @@ def _patches(pixels: Tensor, embedding: nn.Conv2d, dtype: torch.dtype) -> Tensor
     """[b 3 h w] → [b g·g d]: the strided convolution as one product."""
     side = embedding.kernel_size[0]
     rows, channels, height, width = pixels.shape
-    cut = pixels.view(rows, channels, height // side, side, width // side, side).permute(0, 2, 4, 1, 3, 5)
+    high, wide = height // side, width // side
+    cut = pixels[:, :, : high * side, : wide * side].reshape(rows, channels, high, side, wide, side)
+    cut = cut.permute(0, 2, 4, 1, 3, 5)
     flat = cut.reshape(rows, -1, channels * side * side).to(dtype)
     return F.linear(flat, cast(embedding.weight, dtype).flatten(1))
 

@@ -56,6 +56,14 @@ def merged_scorer(model: CLIPModel, tokens: Tensor) -> Scorer:
     return Scorer(both.image_features, lambda image: scale * image @ text.T)
 
 
+def scorer_of(adapter: Adapter, tokens: Tensor) -> Scorer:
+    """The fastest exact scorer of an adapter: of a merged copy, where the method can be merged."""
+    adapter.eval()
+    if adapter.method.mergeable:
+        return merged_scorer(adapter.merged().eval(), tokens)
+    return scorer(adapter, tokens)
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a scorer says of n images with c classes."""

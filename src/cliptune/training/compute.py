@@ -3,6 +3,7 @@
 import resource
 import sys
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from accelerate import Accelerator
@@ -11,6 +12,7 @@ from accelerate.state import AcceleratorState
 from cliptune.errors import UserError
 from cliptune.recipe import SMALL_BACKBONE
 
+Precision = Literal["float32", "bfloat16", "float16"]
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -24,7 +26,7 @@ class Compute:
 
     accelerator: Accelerator
     device: torch.device
-    dtype: str
+    dtype: Precision
 
     def autocast(self) -> torch.autocast:
         """The precision the towers read. Our own: accelerate's follows the state of whoever asked last."""
@@ -61,7 +63,7 @@ def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> C
     if chosen == "cuda":
         torch.cuda.reset_peak_memory_stats()
     accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
-    return Compute(accelerator, accelerator.device, dtype)
+    return Compute(accelerator, accelerator.device, cast(Precision, dtype))
 
 
 def choose_device(device: str, dtype: str) -> str:
@@ -82,7 +84,7 @@ def choose_device(device: str, dtype: str) -> str:
     return chosen
 
 
-def fastest(device: str) -> str:
+def fastest(device: str) -> Precision:
     """The precision in which a large model trains fastest on a device: asked of the hardware, not assumed."""
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
@@ -91,5 +93,8 @@ def fastest(device: str) -> str:
 
 def cpu_has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 by instructions of its own (AVX512_BF16, AMX, ARM's bf16)."""
-    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if hasattr(torch.cpu, "get_capabilities"):
+        known = torch.cpu.get_capabilities()
+        return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    older = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # before torch 2.8
+    return bool(older and older())

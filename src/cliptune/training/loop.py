@@ -99,9 +99,10 @@ def descend(
     optimizer = compute.accelerator.prepare(bare)
     alarm = GradientAlarm(adapter, trainable)
     student = lesson.student(adapter, compute, phase)
-    student.images.keep(steps, settings.batch)
     yield Started(phase.name, steps, start.step, sum(parameter.numel() for parameter in trainable.values()))
-    began = saved = last = time.perf_counter()
+    began = time.perf_counter()
+    student.prepare(steps)
+    saved = last = time.perf_counter()
     for step in range(start.step, steps):
         lr = rate(settings, step, steps)
         for group in bare.param_groups:

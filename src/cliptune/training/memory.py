@@ -6,6 +6,7 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from cliptune.errors import UserError
+from cliptune.models.packing import pack
 
 SAVED_PER_BLOCK = {"vision": 12, "text": 16}
 """float32 numbers kept for the backward pass per token and block, in widths of the tower. Counted on ViT-B/16 for every
@@ -15,13 +16,13 @@ PASSING = 12
 
 
 def parse_bytes(text: str) -> int:
-    """'2GB' → 2,000,000,000; units B, KB, MB, GB, KiB, MiB, GiB.
+    """'2GB' → 2,000,000,000; units B, KB, MB, GB, TB, KiB, MiB, GiB, TiB.
 
     Raises:
         UserError: not a size.
     """
-    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ki|mi|gi|k|m|g|)b?\s*", text.lower())
+    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ki|mi|gi|ti|k|m|g|t|)b?\s*", text.lower())
     if not found or not float(found[1]):
         raise UserError(f"--memory {text!r}: not a size", "write --memory 2GB or --memory 800MB")
     return int(float(found[1]) * units[found[2]])
@@ -48,8 +49,10 @@ def chunks_for(memory: str, model: CLIPModel, tokens: Tensor, batch: int) -> tup
     Raises:
         UserError: not even one image or one prompt fits.
     """
-    allowed, image, prompt = parse_bytes(memory), bytes_per_image(model), bytes_of(model, "text", tokens.shape[1])
-    whole = len(tokens) * prompt
+    # Counted without a shared start, as while dropout is on.
+    packed = len(pack(tokens, model.config.text_config.eos_token_id, share=False).ids)
+    allowed, image, whole = parse_bytes(memory), bytes_per_image(model), bytes_of(model, "text", packed)
+    prompt = -(-whole // len(tokens))
     if allowed < (least := max(image, prompt)):
         raise UserError(
             f"--memory {memory}: a step needs {least / 1e6:.0f} MB even in parts of one",

@@ -35,23 +35,21 @@ class TextSide:
     def __init__(self, adapter: Adapter, tokens: Tensor, chunk: int):
         self.adapter = adapter
         self.chunk = chunk if 0 < chunk < len(tokens) else 0
-        self.frozen: Tensor | None = None
+        self.tuned = "text" in adapter.adapted_towers()
+        self.blocks = frozen_blocks(adapter, "text") if self.tuned else 0
         self.parts: list[tuple[Tensor, Tensor | None]] = []
         """token ids and, where the lower blocks are frozen, their output"""
-        parts = tokens.split(self.chunk or len(tokens))
-        if "text" not in adapter.adapted_towers():
-            with torch.no_grad():
-                self.frozen = torch.cat([adapter.text_features(part) for part in parts])
-            return
-        self.blocks = frozen_blocks(adapter, "text")
-        for part in parts:
+        for part in tokens.split(self.chunk or len(tokens)):
             with torch.no_grad():
                 self.parts.append((part, adapter.towers.text_stem(part, self.blocks) if self.blocks else None))
+        self.frozen = self._frozen() if not self.tuned and adapter.towers.how.cache else None
+        self.graph: Tensor | None = None
+        self.seeds: list[int] = []
 
     def forward(self) -> Tensor:
-        """Text features [c d] as a leaf; in one part its graph is kept for `backward`."""
-        if self.frozen is not None:
-            return self.frozen
+        """Text features [c d]; a leaf if they are tuned. In one part its graph is kept for `backward`."""
+        if not self.tuned:
+            return self._frozen() if self.frozen is None else self.frozen
         if not self.chunk:
             self.graph = self._features(0)
             return self.graph.detach().requires_grad_()
@@ -64,12 +62,16 @@ class TextSide:
         """Carry the leaf's gradient back to the text tower's numbers."""
         if leaf.grad is None:
             return
-        if not self.chunk:
+        if self.graph is not None:
             self.graph.backward(leaf.grad)
-            del self.graph
+            self.graph = None
             return
         for place, grad in enumerate(leaf.grad.split(self.chunk)):
             self._repeatably(place).backward(grad)
+
+    @torch.no_grad()
+    def _frozen(self) -> Tensor:
+        return torch.cat([self._features(place) for place in range(len(self.parts))])
 
     def _repeatably(self, place: int) -> Tensor:
         with torch.random.fork_rng():
@@ -94,21 +96,24 @@ class ImageSide:
         """[n d] features of a frozen tower, or [n l w] hidden states after the frozen blocks"""
         self.teacher: Tensor | None = None
 
-    def keep(self, steps: int, batch: int) -> None:
-        """Compute what is frozen once, if no augmentation touches it, the run sees it again, and it fits."""
+    def keep(self, steps: int, batch: int, room: int = KEPT_BYTES) -> None:
+        """Compute what is frozen once, if no augmentation touches it, the run sees it again, and it fits in `room`."""
         adapter = self.adapter
-        if not adapter.towers.how.cache or self.pixels.augment.kind != "none" or steps * batch < 2 * len(self.pixels):
+        if not adapter.towers.how.cache or not adapter.towers.ours:
+            return
+        if self.pixels.augment.kind != "none" or steps * batch < 2 * len(self.pixels):
             return
         if not self.tuned:
             self.kept = self._all(adapter.image_features)
-        elif self.blocks and self._hidden_bytes() <= KEPT_BYTES:
+        elif self.blocks and self._hidden_bytes() <= room:
             self.kept = self._all(lambda pixels: adapter.towers.image_stem(pixels, self.blocks))
         if self.consistency is not None and self.consistency.looks_at_images:
             self.teacher = self._all(self.consistency.teacher.image_features)
 
     def batch(self, indices: Sequence[int], generator: torch.Generator) -> Tensor | None:
         """Pixels of a batch, not normalised; None if all that is needed of them is kept."""
-        if self.kept is not None and (self.consistency is None or self.teacher is not None):
+        watched = self.consistency is not None and self.consistency.looks_at_images
+        if self.kept is not None and (not watched or self.teacher is not None):
             return None
         return self.pixels.varied(indices, generator).to(self.compute.device)
 
@@ -158,25 +163,29 @@ class Student:
         consistency: SelfConsistency | None = None,
     ):
         self.adapter, self.compute, self.consistency = adapter, compute, consistency
-        self.chunk = recipe.train.chunk
+        self.recipe = recipe
         self.labels = train.labels.to(compute.device)
         self.text = TextSide(adapter, tokens, recipe.train.text_chunk)
         self.images = ImageSide(adapter, train, compute, consistency)
 
+    def prepare(self, steps: int) -> None:
+        """Compute what can be kept for `steps` steps. Where memory is short, hidden states are not kept."""
+        train = self.recipe.train
+        self.images.keep(steps, train.batch, 0 if train.chunk or train.text_chunk else KEPT_BYTES)
+
+    @still()
     def backward(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, float]:
         """Accumulate the gradients of one batch; the weighted loss terms by name, their sum is the loss."""
-        with still():
-            return self._backward(indices, generator)
-
-    def _backward(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, float]:
         pixels = self.images.batch(indices, generator)
         chosen = torch.as_tensor(indices, device=self.compute.device)
         leaf = self.text.forward()
         values: dict[str, float] = {}
-        for places in torch.arange(len(chosen), device=chosen.device).split(self.chunk or len(chosen)):
-            part = None if pixels is None else pixels[places[0] : places[-1] + 1]
+        size = self.recipe.train.chunk or len(chosen)
+        for start in range(0, len(chosen), size):
+            places = slice(start, start + size)
+            part = None if pixels is None else pixels[places]
             terms = self._image_terms(chosen[places], part, leaf)
-            self._back(terms, len(places) / len(chosen), values)
+            self._back(terms, len(chosen[places]) / len(chosen), values)
         if self.consistency is not None:
             self._back(self.consistency.of_text(leaf), 1.0, values)
         self.text.backward(leaf)
