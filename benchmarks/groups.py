@@ -87,20 +87,20 @@ HEADLINE = [
         threads=(1,),
     ),
     Group(
-        "Full fine-tuning and AST, batch 32, 100 classes, float32",
+        "Full fine-tuning and AST (cross-entropy alone), batch 32, 100 classes, float32",
         {
             "transformers, full fine-tuning": {**FULL, "side": "transformers"},
             "ours, full fine-tuning": FULL,
-            "ours, AST stage 1 (all block tensors)": AST,
-            "ours, AST stage 2, cross-entropy alone: six weights": {
+            "AST stage 1 (all block tensors)": AST,
+            "AST stage 2: six weights": {
                 **AST,
                 "where": "q.weight k.weight v.weight o.weight fc1.weight fc2.weight",
             },
-            "ours, AST stage 2, cross-entropy alone: q, v, fc1 weights, 3 vectors": {
+            "AST stage 2: q, v, fc1 weights, 3 vectors": {
                 **AST,
                 "where": "q.weight v.weight fc1.weight q.bias ln1.weight ln2.weight",
             },
-            "ours, AST stage 2, cross-entropy alone: six vectors": {
+            "AST stage 2: six vectors": {
                 **AST,
                 "where": "q.bias v.bias o.bias fc1.bias ln1.weight ln2.weight",
             },

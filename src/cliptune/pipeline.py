@@ -40,7 +40,7 @@ from cliptune.training.events import Event
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import Lesson, fit, stream_seed
 from cliptune.training.losses import self_consistency
-from cliptune.training.memory import chunks_for
+from cliptune.training.memory import chunks_for, standing_bytes
 
 Listener = Callable[[Event], None]
 
@@ -116,7 +116,9 @@ def prepare(
     if memory is not None:
         if final.train.chunk or final.train.text_chunk:
             raise UserError("--memory and train.chunk or train.text_chunk say the same thing", "give one of them")
-        chunk, text_chunk = chunks_for(memory, backbone.model, tokens, final.train.batch)
+        size = final.method.size(backbone.model, len(words))
+        standing = standing_bytes(size.most, final.method.formed(backbone.model))
+        chunk, text_chunk = chunks_for(memory, backbone.model, tokens, final.train.batch, standing)
         final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk, text_chunk=text_chunk))
     steps = recipes.steps_of(final, len(episode.train))
     if final.method.phases() and final.train.warmup_steps >= steps:

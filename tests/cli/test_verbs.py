@@ -267,6 +267,7 @@ def test_memory_sets_the_chunk(few: None, cliptune: Cliptune) -> None:
     tight = train(cliptune, "lora", "tight", "--set", "dropout=0", "--memory", "10MB", "--json").json
     assert plain["recipe"]["train"]["chunk"] == 0
     assert 1 <= tight["recipe"]["train"]["chunk"] < 20
+    assert tight["recipe"]["train"]["text_chunk"] == plain["recipe"]["train"]["text_chunk"] == 0
     losses = [
         [json.loads(line).get("loss") for line in Path(run, "metrics.jsonl").read_text("utf-8").splitlines()]
         for run in ("plain", "tight")

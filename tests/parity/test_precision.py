@@ -100,6 +100,43 @@ def test_bfloat16_image_tower(name: str, dropout: float, base16: Backbone) -> No
     assert cosine >= 0.999
 
 
+@pytest.mark.parametrize("name", ["full", "ast", "bitfit"])
+def test_bfloat16_gradients_of_trained_weights(name: str, mini: Backbone) -> None:
+    """On the mini CLIP with its real weights: the trained tensors' own gradients, κ and all."""
+    images, tokens = probe_images(mini, 12), mini.tokens(["one", "two red stars", "the digit seven", "a photo of a"])
+
+    def gradients(lower: bool) -> dict[str, Tensor]:
+        adapter = find_method(name)().attach(mini).train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            image, text = adapter.image_features(images), adapter.text_features(tokens)
+        F.cross_entropy(adapter.logits(image, text), torch.arange(12) % 4).backward()
+        return {key: p.grad for key, p in adapter.trainable().items() if p.grad is not None and p.grad.any()}
+
+    exact, rounded = gradients(lower=False), gradients(lower=True)
+    for key, grad in exact.items():
+        if not key.endswith("k.bias"):
+            assert float(F.cosine_similarity(rounded[key].flatten(), grad.flatten(), dim=0)) > 0.99, key
+            assert float(rounded[key].norm() / grad.norm()) == pytest.approx(1, abs=0.05), key
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "products"])
+@pytest.mark.parametrize("update", ["merged", "beside"])
+def test_bfloat16_by_every_road(attention: Any, update: Any, mini: Backbone) -> None:
+    images, tokens = probe_images(mini, 12), mini.tokens(["one", "two red stars", "the digit seven", "a photo of a"])
+
+    def gradients(how: Shortcuts, lower: bool) -> Tensor:
+        adapter = adapter_in(mini, "dora", 0.0)
+        adapter.towers.own = how
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            image, text = adapter.image_features(images), adapter.text_features(tokens)
+        F.cross_entropy(adapter.logits(image, text), torch.arange(12) % 4).backward()
+        return torch.cat([p.grad.flatten() for p in adapter.trainable().values() if p.grad is not None])
+
+    exact = gradients(Shortcuts(), lower=False)
+    found = gradients(Shortcuts(attention=attention, update=update), lower=True)
+    assert float((found - exact).norm() / exact.norm()) < 0.05
+
+
 def test_weights_stay_float32_under_autocast(base16: Backbone) -> None:
     adapter = adapter_in(base16, "dora", 0.0)
     step(adapter, torch.float32, lower=True)

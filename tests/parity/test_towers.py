@@ -116,7 +116,8 @@ def same(one: tuple[Tensor, dict[str, Tensor]], two: tuple[Tensor, dict[str, Ten
     length = sum(float(grad.square().sum()) for grad in two[1].values()) ** 0.5
     assert length > 0
     for name, grad in two[1].items():
-        assert float((one[1][name] - grad).norm()) < within * length, name
+        # Tensor by tensor; those the loss hardly depends on (key biases) against all of them.
+        assert float((one[1][name] - grad).norm()) < 10 * within * max(float(grad.norm()), 1e-3 * length), name
 
 
 @pytest.mark.parametrize(("name", "changes"), METHODS, ids=lambda value: str(value))

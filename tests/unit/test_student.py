@@ -1,6 +1,7 @@
 """One step: parts of images and of prompts, frozen parts that are kept, all with the gradient of the plain step."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from cliptune.datasets.base import ImageSet
 from cliptune.methods.base import Method
 from cliptune.methods.lora import LoRA
 from cliptune.models.backbone import Backbone
-from cliptune.pipeline import Plan, make_lesson
+from cliptune.models.shortcuts import Shortcuts
+from cliptune.pipeline import Plan, execute, make_lesson
+from cliptune.reevaluate import measure_again
 from cliptune.training.events import Step
 from cliptune.training.loop import fit, gradients
 from cliptune.training.student import Student, frozen_blocks
@@ -141,3 +144,50 @@ def test_hidden_states_are_kept_only_where_they_fit(mini: Backbone, few_digits: 
     student.images.keep(100, 7)
     assert student.images.kept is not None
     assert student.images.kept.shape[0] == len(few_digits.classes) * 2
+
+
+def test_every_tower_of_a_run_takes_the_recipes_shortcuts(
+    mini: Backbone, few_digits: ImageSet, tmp_path, monkeypatch
+) -> None:
+    """Teacher, zero-shot, training, the merged copy, retention: with forward = transformers ours never runs."""
+    from cliptune.models.towers import Towers
+
+    def forbidden(*_: Any) -> None:
+        pytest.fail("our forward ran")
+
+    for name in ("image_stem", "text_stem", "image_rest", "text_rest"):
+        monkeypatch.setattr(Towers, name, forbidden)
+    options = {"shortcuts__forward": "transformers", "evaluate__retention": "world/shapes", **SCL}
+    run = execute(plan_for(mini, few_digits, small_method("dora"), **options), tmp_path / "run")
+    assert run.record["recipe"]["shortcuts"]["forward"] == "transformers"
+    run.predict([save(few_digits, tmp_path)])
+    run.merge(tmp_path / "merged")
+    measure_again(run, None, None, None, "cpu")
+
+
+def test_a_record_older_than_the_shortcuts_takes_the_defaults(mini: Backbone, few_digits: ImageSet, tmp_path) -> None:
+    run = execute(plan_for(mini, few_digits, small_method("lora")), tmp_path / "run")
+    del run.record["recipe"]["shortcuts"]
+    assert run.shortcuts == Shortcuts()
+
+
+def save(imageset: ImageSet, folder: Path) -> Path:
+    path = folder / "one.png"
+    imageset.read(imageset.test[0]).save(path)
+    return path
+
+
+def test_frozen_text_is_encoded_every_step_without_the_cache(mini: Backbone, few_digits: ImageSet) -> None:
+    for cache, kept in ((True, True), (False, False)):
+        options: dict[str, Any] = {"shortcuts__cache": cache}
+        student = student_of(plan_for(mini, few_digits, small_method("lora", where=("vision.*.q",)), **options))
+        assert (student.text.frozen is not None) == kept
+        assert not student.text.forward().requires_grad
+
+
+def test_nothing_below_the_lowest_site_is_differentiated(mini: Backbone, few_digits: ImageSet) -> None:
+    adapter = plan_for(mini, few_digits, small_method("lora", where=("vision.3.q",))).attach().train()
+    seen = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: seen.append(t.numel()) or t, lambda t: t):
+        adapter.towers.image_stem(torch.zeros(2, 3, 32, 32), 3)
+    assert not seen

@@ -189,6 +189,10 @@ class Method:
         """Trainable numbers on `model` with that many classes, from shapes alone (meta tensors suffice)."""
         raise NotImplementedError
 
+    def formed(self, model: CLIPModel) -> int:
+        """Numbers of the weights that stand in adapted form beside the backbone's while it trains."""
+        return 0
+
     def settings(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -66,6 +66,9 @@ class DoRA(Method):
             backbone, self, list(choose(backbone.model, self.where)), lambda base: DoRALinear(base, self)
         )
 
+    def formed(self, model: CLIPModel) -> int:
+        return sum(linear.weight.numel() for linear in choose(model, self.where).values())
+
     def size(self, model: CLIPModel, classes: int) -> Size:
         check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
         total = 0

@@ -60,6 +60,9 @@ class LoRA(Method):
             lambda base: LowRankLinear(base, self.rank, scale, self.dropout),
         )
 
+    def formed(self, model: CLIPModel) -> int:
+        return sum(linear.weight.numel() for linear in choose(model, self.where).values())
+
     def size(self, model: CLIPModel, classes: int) -> Size:
         check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
         chosen = choose(model, self.where).values()

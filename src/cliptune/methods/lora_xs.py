@@ -95,6 +95,9 @@ class LoRAXS(Method):
         adapter.check_probes({name: tensor for name, tensor in tensors.items() if name.endswith(".probe")})
         return adapter.eval()
 
+    def formed(self, model: CLIPModel) -> int:
+        return sum(linear.weight.numel() for linear in choose(model, self.where).values())
+
     def size(self, model: CLIPModel, classes: int) -> Size:
         check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
         return exactly(self.rank**2 * len(choose(model, self.where)))

@@ -40,23 +40,32 @@ def bytes_per_image(model: CLIPModel) -> int:
     return bytes_of(model, "vision", (config.image_size // config.patch_size) ** 2 + 1)
 
 
-def chunks_for(memory: str, model: CLIPModel, tokens: Tensor, batch: int) -> tuple[int, int]:
+def standing_bytes(trainable: int, adapted: int) -> int:
+    """What a step needs whatever its parts: gradients, moments and copies of the trained numbers, formed weights.
+
+    Args:
+        trainable: numbers trained. adapted: numbers of the weights that adapted linears stand for.
+    """
+    return 16 * trainable + 4 * adapted
+
+
+def chunks_for(memory: str, model: CLIPModel, tokens: Tensor, batch: int, standing: int = 0) -> tuple[int, int]:
     """Images and class prompts [c t] that may go through together within `memory`; 0 stands for all of them.
 
-    Prompts go in parts if all of them would take more than half: one more text forward, but then their memory and
-    that of the images is not needed at the same time.
+    `standing` bytes are taken off first. Prompts go in parts if all of them would take more than half of the rest: one
+    more text forward, but then their memory and that of the images is not needed at the same time.
 
     Raises:
         UserError: not even one image or one prompt fits.
     """
     # Counted without a shared start, as while dropout is on.
     packed = len(pack(tokens, model.config.text_config.eos_token_id, share=False).ids)
-    allowed, image, whole = parse_bytes(memory), bytes_per_image(model), bytes_of(model, "text", packed)
+    allowed, image, whole = parse_bytes(memory) - standing, bytes_per_image(model), bytes_of(model, "text", packed)
     prompt = -(-whole // len(tokens))
     if allowed < (least := max(image, prompt)):
         raise UserError(
-            f"--memory {memory}: a step needs {least / 1e6:.0f} MB even in parts of one",
-            f"give at least --memory {-(-least // 10**6)}MB",
+            f"--memory {memory}: a step needs {(least + standing) / 1e6:.0f} MB even in parts of one",
+            f"give at least --memory {-(-(least + standing) // 10**6)}MB",
         )
     in_parts = whole > allowed / 2 or whole + image > allowed
     images = (allowed if in_parts else allowed - whole) // image
