@@ -137,7 +137,7 @@ def test_check_says_what_train_would_do_and_writes_nothing(few: None, cliptune: 
     assert (facts["trainable_parameters"], facts["steps"], len(facts["sites"])) == (16_000, 4, 28)
     assert facts["prompts"][0] == "a photo of the digit zero"
     assert facts["step_seconds"] > 0
-    assert facts["estimated_seconds"] == pytest.approx(4 * facts["step_seconds"])
+    assert facts["estimated_seconds"] >= 4 * facts["step_seconds"] > 0
     trained = train(cliptune, "dora", "run", "--json").json
     assert facts["episode_sha256"] == trained["data"]["episode_sha256"]
     assert facts["recipe"] == trained["recipe"]
