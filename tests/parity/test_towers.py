@@ -92,7 +92,7 @@ def attach(which: Backbone, name: str, **changes: Any) -> Adapter:
 
 
 def results(
-    adapter: Adapter, how: Shortcuts, tokens: Tensor, count: int = 3, seed: int = 5
+    adapter: Adapter, how: Shortcuts, tokens: Tensor, count: int = 3, seed: int = 5, pixels: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits and gradients."""
     adapter.towers.own = how
@@ -100,9 +100,9 @@ def results(
         parameter.grad = None
     torch.manual_seed(seed)
     text = F.normalize(adapter.towers.text_embeddings(tokens), dim=-1)
-    image = F.normalize(adapter.towers.image_embeddings(images(count)), dim=-1)
+    image = F.normalize(adapter.towers.image_embeddings(images(count) if pixels is None else pixels), dim=-1)
     logits = 10 * image @ text.T
-    labels = torch.arange(count) % len(tokens)
+    labels = torch.arange(count, device=logits.device) % len(tokens)
     (F.cross_entropy(logits, labels) + (logits**2).mean()).backward()
     return logits.detach(), {
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

@@ -26,7 +26,7 @@ from cliptune.methods.base import Adapter, Method, Size, exactly
 from cliptune.methods.linears import LinearAdapter, LowRankLinear, Scaling, Where, check_low_rank, choose, scale_of
 from cliptune.methods.lora import PAPER, SMALL
 from cliptune.models.backbone import Backbone
-from cliptune.models.products import Factors, Kept
+from cliptune.models.products import Factors, Kept, without_autocast
 
 TINY = 1e-12
 """a dead row's length is taken as this, squared, instead of zero"""
@@ -113,7 +113,7 @@ class DoRALinear(LowRankLinear):
 
     def stretch(self) -> Tensor:
         """g = m / ‖V‖, float32 also under autocast."""
-        with torch.autocast(self.m.device.type, enabled=False):
+        with without_autocast(self.m.device):
             if not self.detach_norm:
                 return self.m / self.norm()
             with torch.no_grad():

@@ -62,6 +62,16 @@ def still() -> Iterator[None]:
             each.drop()
 
 
+@contextmanager
+def without_autocast(device: torch.device) -> Iterator[None]:
+    """Inside, operators compute in the precision of their arguments."""
+    if not torch.amp.is_autocast_available(device.type):
+        yield
+        return
+    with torch.autocast(device.type, enabled=False):
+        yield
+
+
 class Kept:
     """A value computed from parameters, kept while they stand `still`."""
 

@@ -28,7 +28,7 @@ from cliptune.models.attention import Prompts, Rows
 from cliptune.models.feedforward import ACTIVATIONS, feed_forward
 from cliptune.models.masks import Dropout
 from cliptune.models.packing import Packing, pack, widen
-from cliptune.models.products import cast, project
+from cliptune.models.products import cast, project, without_autocast
 from cliptune.models.shortcuts import Shortcuts, present
 
 PACKINGS = 256
@@ -221,8 +221,9 @@ def unknown_part(model: Any) -> str:
 def _own_precision(weight: Tensor) -> Iterator[torch.dtype]:
     """Autocast's lower precision, or the weights' own; autocast itself is off inside."""
     kind = weight.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    with torch.autocast(kind, enabled=False):
+    lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if lowered else weight.dtype
+    with without_autocast(weight.device):
         yield dtype
 
 
