@@ -11,7 +11,7 @@ from cliptune.models.shortcuts import Shortcuts
 
 
 class TwoProducts(torch.autograd.Function):
-    """softmax(q kᵀ / √d) v by two batched products; on a CPU in 16 bits 1.3 to 2.5 times as fast as torch's own.
+    """softmax(q kᵀ / √d) v by two batched products; forward and backward in 16 bits on a CPU faster than torch's own.
 
     q [n l d], k and v [n m d]; keeps the probabilities [n l m].
     """
