@@ -29,6 +29,7 @@ from cliptune.methods.base import Adapter
 from cliptune.models import zoo
 from cliptune.models.backbone import Backbone, load, random_backbone
 from cliptune.models.shortcuts import using
+from cliptune.models.towers import unknown_part
 from cliptune.protocols.few_shot import few_shot
 from cliptune.recipe import Recipe
 from cliptune.report.card import model_card
@@ -118,7 +119,16 @@ def prepare(
             raise UserError("--memory and train.chunk or train.text_chunk say the same thing", "give one of them")
         size = final.method.size(backbone.model, len(words))
         standing = standing_bytes(size.most, final.method.formed(backbone.model))
-        chunk, text_chunk = chunks_for(memory, backbone.model, tokens, final.train.batch, standing)
+        whole = final.shortcuts.forward == "transformers" or bool(unknown_part(backbone.model))
+        chunk, text_chunk = chunks_for(
+            memory,
+            backbone.model,
+            tokens,
+            final.train.batch,
+            standing,
+            layout="whole" if whole else final.shortcuts.prompts,
+            plain=whole or final.shortcuts.products == "plain" or not final.method.fast(),
+        )
         final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk, text_chunk=text_chunk))
     steps = recipes.steps_of(final, len(episode.train))
     if final.method.phases() and final.train.warmup_steps >= steps:

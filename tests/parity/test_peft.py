@@ -7,6 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPModel
 
+from cliptune.datasets.base import ImageSet
+from cliptune.datasets.base import prompts as class_prompts
+from cliptune.datasets.pixels import Pixels
 from cliptune.methods.base import Adapter
 from cliptune.methods.dora import DoRA, DoRALinear
 from cliptune.methods.linears import LinearAdapter
@@ -14,6 +17,8 @@ from cliptune.methods.lora import LoRA
 from cliptune.models import sites, towers
 from cliptune.models.backbone import Backbone
 from cliptune.models.masks import Dropout
+from cliptune.tasks.classify import predict, scorer, scorer_of
+from cliptune.training.compute import compute
 from tests.conftest import gap, probe_images
 
 CLASSES = 5
@@ -94,6 +99,27 @@ def test_logits_and_gradients_equal_pefts(method: LoRA | DoRA, base16: Backbone)
     print(f"{method.name}: logits {gap(ours, theirs):.1e}, gradients {error / length:.1e}, worst tensor {worst:.1e}")
     assert error / length <= 1e-5
     assert worst <= 1e-4
+
+
+@pytest.mark.parametrize("method", [LoRA(), DoRA()], ids=["lora", "dora"])
+def test_predictions_are_those_of_pefts_unmerged_model(method: LoRA | DoRA, mini: Backbone, digits: ImageSet) -> None:
+    torch.manual_seed(0)
+    adapter = method.attach(mini)
+    assert isinstance(adapter, LinearAdapter)
+    disturb(adapter)
+    model, _ = in_peft(mini, adapter, dora=isinstance(method, DoRA))
+    pixels = Pixels(digits, digits.test, mini.preprocess)
+    tokens = mini.tokens(class_prompts(digits.classes, digits.templates[0]))
+    ours = predict(scorer_of(adapter, tokens), pixels, mini, compute("cpu", "float32"), batch=64)
+    zero_shot = predict(scorer(mini, tokens), pixels, mini, compute("cpu", "float32"), batch=64)
+    assert (ours.predicted != zero_shot.predicted).any(), "the adapter does something"
+    with torch.no_grad():
+        parts = [
+            peft_logits(model.eval(), mini.preprocess.normalise(images), tokens) for images, _ in pixels.batches(64)
+        ]
+    theirs = torch.cat(parts).softmax(-1).topk(5)
+    assert ours.predicted.tolist() == theirs.indices[:, 0].tolist()
+    assert abs(ours.probabilities - theirs.values.numpy()).max() <= 1e-5
 
 
 def test_official_dropout_is_pefts_with_equal_masks() -> None:

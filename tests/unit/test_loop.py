@@ -1,6 +1,7 @@
 """The loop: order, alarms, parts of a batch."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ import torch
 from cliptune.datasets.base import ImageSet
 from cliptune.errors import UserError
 from cliptune.methods.ast import AST
+from cliptune.methods.base import Adapter
 from cliptune.methods.lora import LoRA
 from cliptune.models.backbone import Backbone
 from cliptune.models.products import Factors
 from cliptune.pipeline import make_lesson
-from cliptune.training.events import PhaseEnded, Started, Step
+from cliptune.training.checkpoint import Checkpoint
+from cliptune.training.events import PhaseEnded, Saved, Started, Step
 from cliptune.training.loop import batch_indices, fit, stream_seed
 from tests.conftest import plan_for
 
@@ -89,3 +92,23 @@ def test_the_trainer_is_never_given_a_test_image(mini: Backbone, digits: ImageSe
 
     plan = plan_for(mini, dataclasses.replace(digits, read=read), LoRA())
     list(fit(plan.attach(), make_lesson(plan), plan.machine))
+
+
+def test_the_loss_scale_of_float16_goes_on_where_it_was(mini: Backbone, few_digits: ImageSet, tmp_path: Path) -> None:
+    def trained(checkpoint: Checkpoint | None, stop: int = 0) -> tuple[Adapter, float]:
+        plan = plan_for(mini, few_digits, LoRA(), train__checkpoint_seconds=0)
+        scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=2)
+        plan.machine.accelerator.scaler = scaler  # as accelerate sets it on a GPU
+        adapter = plan.attach()
+        for event in fit(adapter, make_lesson(plan), plan.machine, checkpoint):
+            if stop and isinstance(event, Saved) and event.step == stop:
+                break
+        return adapter, scaler.get_scale()
+
+    through, scale = trained(None)
+    assert scale == 256 * 2**3, "doubled after every second step"
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    trained(checkpoint, stop=3)
+    resumed, again = trained(checkpoint)
+    assert again == scale
+    assert all(torch.equal(tensor, resumed.state()[name]) for name, tensor in through.state().items())

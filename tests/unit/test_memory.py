@@ -48,6 +48,17 @@ def test_prompts_in_parts_where_they_are_many() -> None:
     assert 1 < text < 1000
 
 
+def test_where_the_fast_products_are_off_parts_are_smaller() -> None:
+    fast, _ = chunks_for("2GB", MODEL, prompts(10), 32)
+    slow, _ = chunks_for("2GB", MODEL, prompts(10), 32, plain=True)
+    assert 0.3 * fast < slow < 0.5 * fast
+
+
+def test_padded_prompts_are_counted_as_long_as_they_are() -> None:
+    assert chunks_for("3GB", MODEL, prompts(100), 32)[1] == 0
+    assert 1 < chunks_for("3GB", MODEL, prompts(100), 32, layout="whole")[1] < 100
+
+
 def test_less_than_one_image_is_refused_with_what_is_needed() -> None:
     with pytest.raises(UserError, match=r"needs \d+ MB even in parts of one") as refused:
         chunks_for("50MB", MODEL, prompts(10), 32)

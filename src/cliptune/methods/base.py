@@ -193,6 +193,10 @@ class Method:
         """Numbers of the weights that stand in adapted form beside the backbone's while it trains."""
         return 0
 
+    def fast(self) -> bool:
+        """Whether its adapted linears are multiplied the fast way (`models.products`) while it trains."""
+        return True
+
     def settings(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -69,6 +69,9 @@ class DoRA(Method):
     def formed(self, model: CLIPModel) -> int:
         return sum(linear.weight.numel() for linear in choose(model, self.where).values())
 
+    def fast(self) -> bool:
+        return self.axis == "out" and not (self.dropout_form == "official" and self.dropout)
+
     def size(self, model: CLIPModel, classes: int) -> Size:
         check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
         total = 0

@@ -10,6 +10,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
+Layout = Literal["prefix", "packed", "padded", "whole"]
+RAGGED = ("prefix", "packed")
+"""layouts of prompts without padding"""
+
 
 @dataclass(frozen=True)
 class Shortcuts:
@@ -20,7 +24,7 @@ class Shortcuts:
     update: Literal["auto", "merged", "beside"] = "auto"
     """where the low-rank update is added: merged into the weight once per step, or beside the frozen product; auto:
     merged in float32, beside where the weight would be rounded to 16 bits. Dropout always needs it beside"""
-    prompts: Literal["prefix", "packed", "padded", "whole"] = "prefix"
+    prompts: Layout = "prefix"
     """class prompts: packed without padding and their common start computed once; packed; rows as long as the longest
     prompt; rows of the whole context"""
     noise: Literal["own", "shared"] = "own"

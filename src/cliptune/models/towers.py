@@ -29,7 +29,7 @@ from cliptune.models.feedforward import ACTIVATIONS, feed_forward
 from cliptune.models.masks import Dropout
 from cliptune.models.packing import Packing, pack, widen
 from cliptune.models.products import cast, project, without_autocast
-from cliptune.models.shortcuts import Shortcuts, present
+from cliptune.models.shortcuts import RAGGED, Shortcuts, present
 
 PACKINGS = 256
 """most plans that are kept: parts of the class prompts, other templates"""
@@ -138,7 +138,7 @@ class Towers:
         noisy = how.noise == "own" and any(
             module.chance for module in self.model.text_model.modules() if isinstance(module, Dropout)
         )
-        ragged, share = how.prompts in ("prefix", "packed"), how.prompts == "prefix" and not noisy
+        ragged, share = how.prompts in RAGGED, how.prompts == "prefix" and not noisy
         key = (id(tokens), self._width(), ragged, share)
         if key in self._packed:
             return self._packed[key][1]

@@ -1,7 +1,8 @@
 """The state for --resume: adapter, optimiser, and how far training got.
 
 Nothing random has to be kept: every draw of step n (order, augmentation, dropout) is a function of the seed and n.
-Two files in `checkpoint/`: state.safetensors and state.json, the second written last; no pickle.
+Two files in `checkpoint/`: state.safetensors and state.json (with the loss scale of float16), the second written last;
+no pickle.
 """
 
 import json
@@ -44,7 +45,13 @@ class Checkpoint:
         facts = json.loads((self.folder / "state.json").read_text("utf-8"))
         return Progress(facts["phase"], facts["step"], facts["seconds"])
 
-    def save(self, progress: Progress, adapter: Adapter, optimizer: torch.optim.Optimizer | None) -> None:
+    def save(
+        self,
+        progress: Progress,
+        adapter: Adapter,
+        optimizer: torch.optim.Optimizer | None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
         """Write the state; what was there before stays valid until the new one is whole."""
         tensors = {f"adapter/{name}": tensor for name, tensor in adapter.state().items()}
         if optimizer is not None:
@@ -54,6 +61,8 @@ class Checkpoint:
         name = f"state-{progress.phase}-{progress.step}.safetensors"
         write_tensors(self.folder / name, tensors)
         facts = {"tensors": name, "facts": adapter.facts(), **progress.__dict__}
+        if scaler is not None:
+            facts["scaler"] = scaler.state_dict()
         write_text(self.folder / "state.json", json.dumps(facts))
         for old in self.folder.glob("state-*.safetensors"):
             if old.name != name:
@@ -72,6 +81,12 @@ class Checkpoint:
         tensors = read_tensors(path)
         adapter.restore(_below(tensors, "adapter/"), facts["facts"])
         return Progress(facts["phase"], facts["step"], facts["seconds"]), _below(tensors, "optimizer/")
+
+    def restore_scaler(self, scaler: torch.amp.GradScaler) -> None:
+        """Put float16's loss scale back; a state without one leaves it as it is."""
+        facts = json.loads((self.folder / "state.json").read_text("utf-8"))
+        if "scaler" in facts:
+            scaler.load_state_dict(facts["scaler"])
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

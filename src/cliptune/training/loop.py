@@ -96,7 +96,9 @@ def descend(
     bare = adamw(adapter, trainable, settings)
     if start.step:
         restore_optimizer(bare, trainable, moments)
-    optimizer = compute.accelerator.prepare(bare)
+    optimizer, scaler = compute.accelerator.prepare(bare), compute.accelerator.scaler
+    if start.step and checkpoint is not None and scaler is not None:
+        checkpoint.restore_scaler(scaler)
     alarm = GradientAlarm(adapter, trainable)
     student = lesson.student(adapter, compute, phase)
     yield Started(phase.name, steps, start.step, sum(parameter.numel() for parameter in trainable.values()))
@@ -126,7 +128,7 @@ def descend(
         )
         last = time.perf_counter()
         if checkpoint is not None and step + 1 < steps and last - saved >= settings.checkpoint_seconds:
-            checkpoint.save(Progress(start.phase, step + 1, start.seconds + last - began), adapter, bare)
+            checkpoint.save(Progress(start.phase, step + 1, start.seconds + last - began), adapter, bare, scaler)
             yield Saved(phase.name, step + 1)
             saved = time.perf_counter()
     broken = [name for name, parameter in trainable.items() if not bool(parameter.isfinite().all())]

@@ -7,10 +7,14 @@ from transformers import CLIPModel
 
 from cliptune.errors import UserError
 from cliptune.models.packing import pack
+from cliptune.models.shortcuts import RAGGED, Layout
 
-SAVED_PER_BLOCK = {"vision": 12, "text": 16}
+SAVED_PER_BLOCK = {"vision": 12, "text": 17}
 """float32 numbers kept for the backward pass per token and block, in widths of the tower. Counted on ViT-B/16 for every
-method (docs/performance.md): images 10 to 12, or 8 to 10 in bfloat16; prompts 12 to 16. The largest is taken for all"""
+method (docs/performance.md): images 10 to 12, or 8 to 10 in bfloat16; prompts 12 to 17. The largest is taken for all"""
+SAVED_BY_PLAIN = {"vision": 30, "text": 30}
+"""the same for linears multiplied as their equation says (`products = "plain"`, DoRA's official dropout or axis `in`)
+and for transformers' forward: 14 to 30"""
 PASSING = 12
 """numbers per token and width that one block needs beside, while its backward pass runs"""
 
@@ -28,16 +32,22 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * units[found[2]])
 
 
-def bytes_of(model: CLIPModel, tower: str, tokens: int) -> int:
-    """Activations of so many tokens in a tower."""
+def bytes_of(model: CLIPModel, tower: str, tokens: int, plain: bool = False) -> int:
+    """Activations of so many tokens in a tower; `plain` where the fast products do not apply."""
     config = model.config.vision_config if tower == "vision" else model.config.text_config
-    return 4 * tokens * config.hidden_size * (SAVED_PER_BLOCK[tower] * config.num_hidden_layers + PASSING)
+    saved = (SAVED_BY_PLAIN if plain else SAVED_PER_BLOCK)[tower]
+    return 4 * tokens * config.hidden_size * (saved * config.num_hidden_layers + PASSING)
 
 
-def bytes_per_image(model: CLIPModel) -> int:
+def bytes_per_image(model: CLIPModel, plain: bool = False) -> int:
     """Activations of one image in the vision tower."""
+    return bytes_of(model, "vision", image_tokens(model), plain)
+
+
+def image_tokens(model: CLIPModel) -> int:
+    """Patches of an image and the class token."""
     config = model.config.vision_config
-    return bytes_of(model, "vision", (config.image_size // config.patch_size) ** 2 + 1)
+    return (config.image_size // config.patch_size) ** 2 + 1
 
 
 def standing_bytes(trainable: int, adapted: int) -> int:
@@ -49,18 +59,30 @@ def standing_bytes(trainable: int, adapted: int) -> int:
     return 16 * trainable + 4 * adapted
 
 
-def chunks_for(memory: str, model: CLIPModel, tokens: Tensor, batch: int, standing: int = 0) -> tuple[int, int]:
+def chunks_for(
+    memory: str,
+    model: CLIPModel,
+    tokens: Tensor,
+    batch: int,
+    standing: int = 0,
+    layout: Layout = "prefix",
+    plain: bool = False,
+) -> tuple[int, int]:
     """Images and class prompts [c t] that may go through together within `memory`; 0 stands for all of them.
 
-    `standing` bytes are taken off first. Prompts go in parts if all of them would take more than half of the rest: one
+    `standing` bytes are taken off first; `layout` and `plain` say how prompts are laid out and whether linears are
+    multiplied the plain way. Prompts go in parts if all of them would take more than half of the rest: one
     more text forward, but then their memory and that of the images is not needed at the same time.
 
     Raises:
         UserError: not even one image or one prompt fits.
     """
+    text = model.config.text_config
+    width = text.max_position_embeddings if layout == "whole" else 0
     # Counted without a shared start, as while dropout is on.
-    packed = len(pack(tokens, model.config.text_config.eos_token_id, share=False).ids)
-    allowed, image, whole = parse_bytes(memory) - standing, bytes_per_image(model), bytes_of(model, "text", packed)
+    packed = len(pack(tokens, text.eos_token_id, ragged=layout in RAGGED, share=False, width=width).ids)
+    image, whole = bytes_per_image(model, plain), bytes_of(model, "text", packed, plain)
+    allowed = parse_bytes(memory) - standing
     prompt = -(-whole // len(tokens))
     if allowed < (least := max(image, prompt)):
         raise UserError(

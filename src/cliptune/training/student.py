@@ -20,6 +20,7 @@ from cliptune.models.products import still
 from cliptune.recipe import Recipe
 from cliptune.training.compute import Compute
 from cliptune.training.losses import SelfConsistency
+from cliptune.training.memory import image_tokens
 
 KEPT_BYTES = 2 << 30
 """most that is kept of frozen parts' outputs"""
@@ -145,9 +146,8 @@ class ImageSide:
         return torch.cat(rows)
 
     def _hidden_bytes(self) -> int:
-        config = self.adapter.model.config.vision_config
-        tokens = (config.image_size // config.patch_size) ** 2 + 1
-        return 4 * len(self.pixels) * tokens * config.hidden_size
+        model = self.adapter.model
+        return 4 * len(self.pixels) * image_tokens(model) * model.config.vision_config.hidden_size
 
 
 class Student:
