@@ -26,6 +26,8 @@ from cliptune.models import zoo
 HERE = Path(__file__).parent
 PROMPTS = json.loads((HERE / "imagenet-prompts.json").read_text("utf-8"))["ids"]
 GB = 1e9
+MODEL = "vit-b-16"
+"""of every group whose floor is told"""
 
 
 def run(row: dict[str, Any], threads: int, device: str) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def tower_flops(tokens: int, width: int, depth: int, pairs: int, last_pairs: int
 
 def floors(rates: dict[str, dict[str, float]], batch: int, classes: int) -> dict[str, dict[str, float]]:
     """Seconds the arithmetic alone would take at the best and at the median rate; text always in float32."""
-    image, text = floor_flops("vit-b-16", batch, classes)
+    image, text = floor_flops(MODEL, batch, classes)
     return {
         dtype: {kind: image / rate / 1e9 + text / rates["float32"][kind] / 1e9 for kind, rate in rates[dtype].items()}
         for dtype in rates

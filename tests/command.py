@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cliptune.cli.main import main
-from cliptune.datasets.base import ImageSet
+from cliptune.datasets.base import ImageSet, Missing
 from cliptune.datasets.sets import digits as digits_module
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -66,7 +66,7 @@ def cliptune(capfd: pytest.CaptureFixture[str]) -> Cliptune:
 def fewer_digits(test: int) -> Callable[..., ImageSet]:
     """A loader of the digits with a test split of `test` images."""
 
-    def load(root: str | None = None, task: str = "") -> ImageSet:
+    def load(root: str | None = None, task: str = "", missing: Missing = "refuse") -> ImageSet:
         full = LOAD_DIGITS(root, task)
         return dataclasses.replace(full, test=full.test[:test])
 

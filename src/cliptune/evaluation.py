@@ -6,22 +6,26 @@ written; the trained adapter afterwards. Nothing measured here reaches the train
 
 import functools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 from transformers import CLIPModel
 
 from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet, prompts
+from cliptune.datasets.episodes import Episode, Test
 from cliptune.datasets.pixels import Pixels
 from cliptune.export import merge_gap
 from cliptune.files import write_text, write_whole
 from cliptune.methods.base import Adapter
-from cliptune.statistics import wilson
-from cliptune.tasks.classify import Predictions, gallery, measure, merged_scorer, predict, scorer, to_csv
+from cliptune.statistics import harmonic, wilson
+from cliptune.tasks.classify import Predictions, Scorer, gallery, measure, merged_scorer, predict, scorer, to_csv
+from cliptune.tasks.open_set import open_set_measures
 
 if TYPE_CHECKING:
     from cliptune.pipeline import Plan
@@ -32,11 +36,21 @@ THUMBNAIL = 96
 
 
 @dataclass(frozen=True)
+class Tested:
+    """A named test, its images, its class prompts, and what the untouched backbone says of it."""
+
+    test: Test
+    pixels: Pixels
+    tokens: Tensor
+    """[c t]"""
+    zero_shot: Predictions
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Test images and what the untouched backbone says of them."""
 
-    test: Pixels
-    zero_shot: Predictions
+    tests: Mapping[str, Tested]
     val: Pixels
     val_zero_shot: Predictions | None
     retention: ImageSet | None
@@ -48,15 +62,16 @@ class Evaluation:
     def before(cls, plan: "Plan") -> "Evaluation":
         """Measure the backbone. Decodes every test image; raises UserError naming one that cannot be read."""
         began = time.perf_counter()
-        test = plan.pixels(plan.episode.tests["test"])
+        tests = {}
+        for name, test in plan.episode.tests.items():
+            pixels, tokens = plan.test_pixels(test), plan.tokens_of(test)
+            tests[name] = Tested(test, pixels, tokens, _predict(plan, scorer(plan.backbone, tokens), pixels))
         val = plan.pixels(plan.episode.val)
-        score = scorer(plan.backbone, plan.tokens)
         held = held_out(plan)
         return cls(
-            test=test,
-            zero_shot=_predict(plan, score, test),
+            tests=tests,
             val=val,
-            val_zero_shot=_predict(plan, score, val) if len(val) else None,
+            val_zero_shot=_predict(plan, scorer(plan.backbone, plan.tokens), val) if len(val) else None,
             retention=held,
             retention_before=_zero_shot_on(plan, plan.backbone.model, held) if held else None,
             seconds=time.perf_counter() - began,
@@ -67,24 +82,53 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
     """Measure the trained adapter (merged, where it can be), write predictions and thumbnails; the record's part."""
     adapter.eval()
     merged = adapter.merged().eval() if adapter.method.mergeable else None
-    score = merged_scorer(merged, plan.tokens) if merged is not None else scorer(adapter, plan.tokens)
-    after = _predict(plan, score, evaluation.test)
-    classes = plan.episode.classes
-    metrics = {"test": measure(after, classes), "zero_shot": measure(evaluation.zero_shot, classes)}
-    if evaluation.val_zero_shot is not None:
-        metrics["validation"] = measure(_predict(plan, score, evaluation.val), classes)
-        metrics["validation_zero_shot"] = measure(evaluation.val_zero_shot, classes)
-    paths = [item.path for item in evaluation.test.items]
-    write_text(folder / "predictions.csv", to_csv(after, paths, classes))
-    write_text(folder / "zero_shot_predictions.csv", to_csv(evaluation.zero_shot, paths, classes))
-    rows = gallery(evaluation.zero_shot, after)
-    write_thumbnails(evaluation.test, rows, folder / "thumbnails")
+
+    def score(tokens: Tensor) -> Scorer:
+        return merged_scorer(merged, tokens) if merged is not None else scorer(adapter, tokens)
+
+    after = {name: _predict(plan, score(each.tokens), each.pixels) for name, each in evaluation.tests.items()}
+    before = {name: each.zero_shot for name, each in evaluation.tests.items()}
+    val = _predict(plan, score(plan.tokens), evaluation.val) if len(evaluation.val) else None
+    found = measures(plan.episode, after, val)
+    zero_shot = measures(plan.episode, before, evaluation.val_zero_shot)
+    metrics = found | {"zero_shot": zero_shot["test"] if set(zero_shot) == {"test"} else zero_shot}
+    if val is not None and evaluation.val_zero_shot is not None:
+        metrics["validation"] = measure(val, plan.episode.classes)
+        metrics["validation_zero_shot"] = measure(evaluation.val_zero_shot, plan.episode.classes)
+    for name, each in evaluation.tests.items():
+        write_predictions(folder, name, name == next(iter(evaluation.tests)), each, after[name])
+    main, predictions = next(iter(evaluation.tests.values())), next(iter(after.values()))
+    rows = gallery(main.zero_shot, predictions)
+    write_thumbnails(main.pixels, rows, folder / "thumbnails")
     return {
         "metrics": metrics,
         "retention": _retention(plan, merged or adapter.model, evaluation),
         "gallery": rows,
-        "merge_gap": _gap(plan, adapter, merged, evaluation) if merged is not None else None,
+        "merge_gap": _gap(plan, adapter, merged, main.pixels) if merged is not None else None,
     }
+
+
+def measures(episode: Episode, found: Mapping[str, Predictions], val: Predictions | None) -> dict[str, Any]:
+    """What is measured on every named test, and what only several of them tell together.
+
+    base and novel → `harmonic_mean` of their accuracies; test and unknown → `open_set` (`tasks.open_set`), whose
+    threshold comes from the source domains' validation images `val`.
+    """
+    tests = episode.tests
+    told: dict[str, Any] = {name: measure(found[name], test.classes) for name, test in tests.items() if test.known}
+    if {"base", "novel"} <= told.keys():
+        told["harmonic_mean"] = harmonic(told["base"]["accuracy"], told["novel"]["accuracy"])
+    if "unknown" in found:
+        told["open_set"] = open_set_measures(found["test"], found["unknown"], val)
+    return told
+
+
+def write_predictions(folder: Path, name: str, main: bool, tested: Tested, after: Predictions) -> None:
+    """predictions.csv and zero_shot_predictions.csv of the main test; those of another in predictions/ by its name."""
+    paths = [item.path for item in tested.test.items]
+    for predictions, kind in ((after, "predictions"), (tested.zero_shot, "zero_shot_predictions")):
+        place = folder / f"{kind}.csv" if main else folder / kind / f"{name.replace('/', '-')}.csv"
+        write_text(place, to_csv(predictions, paths, tested.test.classes))
 
 
 def held_out(plan: "Plan") -> ImageSet | None:
@@ -118,8 +162,8 @@ def _predict(plan: "Plan", score: Any, pixels: Pixels) -> Predictions:
     return predict(score, pixels, plan.backbone, plan.machine, plan.recipe.evaluate.batch)
 
 
-def _gap(plan: "Plan", adapter: Adapter, merged: CLIPModel, evaluation: Evaluation) -> float:
-    images, _ = next(evaluation.test.batches(min(32, plan.recipe.evaluate.batch)))
+def _gap(plan: "Plan", adapter: Adapter, merged: CLIPModel, test: Pixels) -> float:
+    images, _ = next(test.batches(min(32, plan.recipe.evaluate.batch)))
     normalised = plan.backbone.preprocess.normalise(images.to(plan.machine.device))
     with torch.no_grad():
         return merge_gap(adapter, merged, plan.tokens, normalised)

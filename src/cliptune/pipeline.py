@@ -21,8 +21,9 @@ from cliptune import environment, files
 from cliptune import recipe as recipes
 from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet, prompts
-from cliptune.datasets.episodes import Episode
+from cliptune.datasets.episodes import Episode, Test, readable
 from cliptune.datasets.pixels import Pixels
+from cliptune.datasets.templates import ensemble as template_ensemble
 from cliptune.errors import UserError
 from cliptune.evaluation import Evaluation, evaluate
 from cliptune.methods.base import Adapter
@@ -30,7 +31,7 @@ from cliptune.models import zoo
 from cliptune.models.backbone import Backbone, load, random_backbone
 from cliptune.models.shortcuts import using
 from cliptune.models.towers import unknown_part
-from cliptune.protocols.few_shot import few_shot
+from cliptune.protocols import make_episode, resolved
 from cliptune.recipe import Recipe
 from cliptune.report.card import model_card
 from cliptune.runs import Run, read_record, run_name, save_adapter
@@ -44,6 +45,8 @@ from cliptune.training.losses import self_consistency
 from cliptune.training.memory import chunks_for, standing_bytes
 
 Listener = Callable[[Event], None]
+TEST_CACHE_BYTES = 4 << 30
+"""decoded test images that are kept between measuring the backbone and measuring the adapter"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,17 @@ class Plan:
         kind = declared.kind if train.augment == "data" else train.augment
         augment: Augment = dataclasses.replace(declared, kind=kind, crop=train.crop)
         return Pixels(self.episode.imageset, tuple(items), self.backbone.preprocess, augment)
+
+    def test_pixels(self, test: Test) -> Pixels:
+        """The images of a test; all tests together keep as many decoded ones as a single one would."""
+        share = TEST_CACHE_BYTES // len(self.episode.tests)
+        return Pixels(test.imageset, test.items, self.backbone.preprocess, cache_bytes=share)
+
+    def tokens_of(self, test: Test) -> Tensor:
+        """Class prompts of a test [c t]."""
+        if (test.classes, test.template) == (self.episode.classes, self.episode.template):
+            return self.tokens
+        return tokens_for(self.backbone, prompts(test.classes, test.template))
 
     def attach(self) -> Adapter:
         """The method attached to the backbone; its first numbers depend on the seed alone."""
@@ -101,19 +115,30 @@ def prepare(
     draft = recipes.assemble(tables, options, preset)
     choose_device(device, draft.train.dtype)
     data = draft.data
-    imageset = imageset or open_set(data.name, data.root or None, data.split_seed)
-    chosen = draft.protocol
-    repeat = chosen.sampler == "cliplora" if chosen.repeat == "auto" else chosen.repeat
-    episode = few_shot(imageset, chosen.shots, chosen.seed, chosen.sampler, repeat, template=data.template or None)
+
+    def open_other(name: str) -> ImageSet:
+        return open_set(name, data.root or None, data.split_seed, data.missing)
+
+    imageset = imageset or open_set(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
+    protocol = resolved(draft.protocol, imageset)
+    episode = make_episode(protocol, imageset, data.template, open_other)
+    if data.missing == "skip":
+        episode = readable(episode)
+    if not draft.method.open_vocabulary and any(test.classes != episode.classes for test in episode.tests.values()):
+        raise UserError(
+            f"{draft.method.name} knows only the classes it is fitted on; {episode.protocol} tests it on others",
+            "take another method, or --protocol few-shot",
+        )
     backbone = backbone or _load(draft.model.name, outline)
     machine = compute(device, draft.train.dtype, backbone.parameters)
     backbone = backbone.to(machine.device)
     words = prompts(episode.classes, episode.template)
-    tokens = backbone.tokens(words) if backbone.tokenizer else placeholder_tokens(backbone, len(words))
+    tokens = tokens_for(backbone, words)
     if imageset.source:
         options = {**options, "data.name": str(Path(imageset.source).resolve())}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
-    final = dataclasses.replace(final, train=dataclasses.replace(final.train, dtype=machine.dtype))
+    train = dataclasses.replace(final.train, dtype=machine.dtype)
+    final = dataclasses.replace(final, protocol=protocol, train=train)
     if memory is not None:
         if final.train.chunk or final.train.text_chunk:
             raise UserError("--memory and train.chunk or train.text_chunk say the same thing", "give one of them")
@@ -143,6 +168,11 @@ def _load(name: str, outline: bool) -> Backbone:
         if outline and name in zoo.ZOO:
             return random_backbone(name)
         raise
+
+
+def tokens_for(backbone: Backbone, words: list[str]) -> Tensor:
+    """Token ids of prompts [c t]; made-up ones for a backbone that came without tokenizer."""
+    return backbone.tokens(words) if backbone.tokenizer else placeholder_tokens(backbone, len(words))
 
 
 def placeholder_tokens(backbone: Backbone, classes: int) -> Tensor:
@@ -212,8 +242,8 @@ def _note_failure(folder: Path, problem: Exception) -> None:
 def make_lesson(plan: Plan) -> Lesson:
     """What the trainer is given: training and validation images, prompts, extra losses; never a test split."""
     ensemble = [plan.tokens]
-    if plan.recipe.loss.teacher_templates == "ensemble":
-        templates = plan.episode.imageset.templates
+    if (named := plan.recipe.loss.teacher_templates) != "same":
+        templates = plan.episode.imageset.templates if named == "ensemble" else template_ensemble(named)
         ensemble = [plan.backbone.tokens(prompts(plan.episode.classes, template)) for template in templates]
     consistency = self_consistency(plan.recipe.loss, plan.backbone, ensemble)
     return Lesson(plan.recipe, plan.pixels(plan.episode.train), plan.pixels(plan.episode.val), plan.tokens, consistency)
@@ -283,11 +313,17 @@ def describe(plan: Plan, adapter: Adapter, folder: Path) -> dict[str, Any]:
             "template": episode.template,
             "train": len(episode.train),
             "val": len(episode.val),
-            "test": sum(len(items) for items in episode.tests.values()),
+            "test": sum(len(test.items) for test in episode.tests.values()),
             "split": episode.imageset.split,
+            "notes": list(episode.imageset.notes),
             "episode_sha256": episode.sha256,
         },
+        "tests": {
+            name: {"data": test.imageset.name, "classes": len(test.classes), "images": len(test.items)}
+            for name, test in episode.tests.items()
+        },
         "protocol": episode.protocol,
+        **({"target": episode.target} if episode.target else {}),
         "shots": episode.shots,
         "seed": episode.seed,
         "trainable_parameters": trained,

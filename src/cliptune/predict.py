@@ -24,7 +24,7 @@ def classify_files(
         raise UserError(f"top = {top} makes no sense", "ask for at least 1 class")
     machine = machine or compute("auto", "float32")
     run.to(machine.device)
-    if classes is not None and not run.adapter.method.mergeable and tuple(classes) != run.classes:
+    if classes is not None and not run.adapter.method.open_vocabulary and tuple(classes) != run.classes:
         raise UserError(f"{run.adapter.method.name} knows only the classes it was fitted on", "leave the classes out")
     for path in paths:
         if not path.is_file():

@@ -17,9 +17,12 @@ from cliptune.errors import UserError
 from cliptune.methods import METHODS
 from cliptune.methods.base import Method
 from cliptune.models.shortcuts import Shortcuts
+from cliptune.protocols import shots_of
 
 SMALL_BACKBONE = 20_000_000
 """parameters under which `preset = "auto"` takes the small preset"""
+FULL_DATA_EPOCHS = 10
+"""CLIP-DoRA's, for domain generalization"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class DataSettings:
     """prompt with one {}; empty takes the data set's first template"""
     split_seed: int = 0
     """seed of the split made when your own images come without one"""
+    names: str = ""
+    """class names of your own images: a JSON object {"folder": "name"} or a text file of lines 'folder name'"""
+    missing: Literal["refuse", "skip"] = "refuse"
+    """listed files that are not there or cannot be read: refuse to run, or leave them out and say so"""
 
 
 @dataclass(frozen=True)
@@ -50,16 +57,28 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class ProtocolSettings:
-    name: Literal["few-shot"] = "few-shot"
-    """which images are trained on, chosen on and tested on"""
-    shots: int = 16
-    """training images per class"""
+    name: Literal[
+        "few-shot", "full-data", "base-to-novel", "out-of-distribution", "cross-dataset", "domain-generalization"
+    ] = "few-shot"
+    """which images are trained on, chosen on and tested on (docs/protocols.md)"""
+    shots: int | Literal["auto", "all"] = "auto"
+    """training images per class; auto: 16, but all under full-data and domain-generalization"""
     seed: int = 1
     """draws the few-shot images, the adapter's first numbers, the order and the augmentation"""
     sampler: Literal["dassl", "cliplora"] = "dassl"
     """dassl draws train then validation without repeats; cliplora validation first"""
     repeat: bool | Literal["auto"] = "auto"
     """whether a class with fewer images than shots repeats some; auto: only with cliplora, as that code does"""
+    half: Literal["base", "novel"] = "base"
+    """base-to-novel: the half of the classes that is trained on"""
+    tests: tuple[str, ...] = ()
+    """out-of-distribution, cross-dataset: the further sets that are tested; empty takes the papers'"""
+    target: str = ""
+    """domain-generalization: the domain that is held out"""
+    target_split: Literal["all", "val"] = "all"
+    """domain-generalization: the target's images as Dassl takes them, or its validation images alone (ODG-CLIP)"""
+    open_set: bool = False
+    """domain-generalization: ODG-CLIP's classes, every source some of them and the target unknown ones besides"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,7 @@ class TrainSettings:
     steps: int | Literal["auto"] = "auto"
     """optimiser steps; auto goes by epochs, else by steps_per_shot"""
     epochs: int = 0
-    """passes over the training images; 0 goes by steps_per_shot"""
+    """passes over the training images; 0 goes by steps_per_shot, or is 10 where all images are trained on"""
     steps_per_shot: int = 500
     """steps = this × shots (CLIP-LoRA)"""
     least_steps: int = 0
@@ -115,8 +134,9 @@ class LossSettings:
     """self-consistency: weight of KL(the backbone's logits ‖ ours)"""
     reduction: Literal["mean", "sum"] = "mean"
     """mean: PromptSRC's, over all elements; sum: CLIP-AST's eq. 9 literally, over the feature dimension"""
-    teacher_templates: Literal["same", "ensemble"] = "same"
-    """same: the backbone reads the student's prompts; ensemble: the mean over the data set's templates"""
+    teacher_templates: Literal["same", "ensemble", "imagenet-7", "imagenet-60", "imagenet-80"] = "same"
+    """same: the backbone reads the student's prompts; ensemble: the mean over the data set's templates; imagenet-7,
+    -60, -80: over Tip-Adapter's, PromptSRC's, CLIP's templates for ImageNet"""
 
 
 @dataclass(frozen=True)
@@ -159,7 +179,8 @@ class Recipe:
     def essence(self) -> dict[str, dict[str, Any]]:
         """The settings that decide a run's result; where the data lies and how often state is saved do not."""
         tables = self.tables()
-        del tables["data"]["root"], tables["train"]["checkpoint_seconds"], tables["evaluate"]["batch"]
+        del tables["data"]["root"], tables["data"]["missing"]  # the episode's hash tells what was left out
+        del tables["train"]["checkpoint_seconds"], tables["evaluate"]["batch"]
         return tables
 
 
@@ -169,7 +190,6 @@ SECTIONS = ("data", "model", "protocol", "train", "loss", "evaluate", "shortcuts
 def check_numbers(recipe: Recipe) -> None:
     """Refuse numbers no run can use."""
     lowest = {
-        "protocol.shots": 1,
         "train.epochs": 0,
         "train.steps_per_shot": 1,
         "train.least_steps": 0,
@@ -194,6 +214,8 @@ def check_numbers(recipe: Recipe) -> None:
             raise UserError(f"{key} = {tables[section][name]} makes no sense", f"{key} has to be at least {bound}")
     if recipe.train.steps != "auto" and recipe.train.steps < 1:
         raise UserError(f"train.steps = {recipe.train.steps} makes no sense", "at least 1, or auto")
+    if isinstance(recipe.protocol.shots, int) and recipe.protocol.shots < 1:
+        raise UserError(f"protocol.shots = {recipe.protocol.shots} makes no sense", "at least 1, or all")
     low, high = recipe.train.crop
     if not 0 < low <= high <= 1:
         raise UserError(
@@ -329,6 +351,7 @@ def steps_of(recipe: Recipe, images: int) -> int:
     train = recipe.train
     if train.steps != "auto":
         return train.steps
-    if train.epochs:
-        return train.epochs * -(-images // train.batch)
-    return max(train.least_steps, train.steps_per_shot * recipe.protocol.shots)
+    shots = shots_of(recipe.protocol)
+    if train.epochs or shots is None:
+        return (train.epochs or FULL_DATA_EPOCHS) * -(-images // train.batch)
+    return max(train.least_steps, train.steps_per_shot * shots)

@@ -32,7 +32,7 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     dtype = run.record["environment"]["dtype"]
     machine = compute(device, "auto" if dtype == "float16" else dtype, run.backbone.parameters)
     run.to(machine.device)
-    if data and not run.adapter.method.mergeable and imageset.classes != run.classes:
+    if data and not run.adapter.method.open_vocabulary and imageset.classes != run.classes:
         raise UserError(
             f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data"
         )
@@ -55,10 +55,11 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
 
 
 def as_tested(run: Run, imageset: ImageSet) -> ImageSet:
-    """The run's own test images and classes, from its episode.json; `imageset` only reads the pixels.
+    """The run's own (first) test's images and classes, from its episode.json; `imageset` only reads the pixels.
 
     Splitting your own images again would give another test split as soon as a file was added or removed.
     """
     episode = json.loads((run.folder / "episode.json").read_text("utf-8"))
-    test = tuple(Item(path, label) for path, label in episode["tests"]["test"])
-    return dataclasses.replace(imageset, classes=tuple(episode["classes"]), test=test)
+    items = tuple(Item(path, label) for path, label in episode["tests"][run.tests[0]])
+    told = episode.get("tested", {}).get(run.tests[0], episode)
+    return dataclasses.replace(imageset, classes=tuple(told["classes"]), test=items)

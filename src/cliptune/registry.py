@@ -10,12 +10,13 @@ from cliptune.errors import UserError
 
 def nearest(name: str, names: Iterable[str], n: int = 1) -> list[str]:
     """The names most like `name`, ignoring case, '-' and '_'; at most `n`, best first, possibly none."""
-    plain = {_plain(other): other for other in names}
-    return [plain[match] for match in difflib.get_close_matches(_plain(name), list(plain), n=n, cutoff=0.5)]
+    known = {plain(other): other for other in names}
+    return [known[match] for match in difflib.get_close_matches(plain(name), list(known), n=n, cutoff=0.5)]
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+def plain(name: str) -> str:
+    """What is left of a name where case, '-', '_' and blanks do not matter."""
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
 def find(name: str, names: Iterable[str], kind: str) -> str:
@@ -26,7 +27,7 @@ def find(name: str, names: Iterable[str], kind: str) -> str:
     """
     names = list(names)
     for known in names:
-        if _plain(known) == _plain(name):
+        if plain(known) == plain(name):
             return known
     close = nearest(name, names)
     fix = f"did you mean '{close[0]}'? " if close else ""

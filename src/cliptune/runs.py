@@ -1,6 +1,7 @@
 """The run folder: the only source of truth about a run. Written by `pipeline`, read by everything else.
 
 recipe.toml  run.json  metrics.jsonl  episode.json  predictions.csv  zero_shot_predictions.csv
+predictions/, zero_shot_predictions/ (the further tests, where a protocol has several)
 adapter/{adapter.safetensors, adapter.json, README.md}  thumbnails/  checkpoint/ (until finished)
 """
 
@@ -20,6 +21,7 @@ from cliptune.files import read_tensors, write_tensors, write_text
 from cliptune.methods.base import Adapter
 from cliptune.models.backbone import Backbone, Identity, load
 from cliptune.models.shortcuts import Shortcuts
+from cliptune.protocols import shots_of
 from cliptune.recipe import Recipe, find_method
 
 
@@ -45,11 +47,23 @@ class Run:
         return cls(folder)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, test accuracy {self.metrics['test']['accuracy']:.3f})"
+        told = ", ".join(f"{name} accuracy {self.metrics[name]['accuracy']:.3f}" for name in self.tests)
+        return f"Run({str(self.folder)!r}, {told})"
 
     @property
     def metrics(self) -> dict[str, Any]:
         return self.record["metrics"]
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Names of the tests with an accuracy in `metrics`; the first is the one a report speaks of first."""
+        named = self.record.get("tests", ("test",))
+        return tuple(name for name in named if name in self.metrics)
+
+    def before(self, test: str) -> dict[str, Any]:
+        """What the untouched backbone reached on a test."""
+        found = self.metrics["zero_shot"]
+        return found if "accuracy" in found else found[test]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -139,8 +153,15 @@ def run_name(recipe: Recipe) -> str:
     """'dora-digits-16shot-s1': unique enough to find, short enough to type."""
     path = Path(recipe.data.name).expanduser()
     short = path.resolve().name.removesuffix(".csv") if path.exists() else recipe.data.name.replace("/", "-")
-    method = recipe.method.name.replace("_", "-")
-    return f"{method}-{short}-{recipe.protocol.shots}shot-s{recipe.protocol.seed}".replace(" ", "_").lower()
+    method, chosen = recipe.method.name.replace("_", "-"), recipe.protocol
+    words = [method, short]
+    if chosen.name == "domain-generalization":
+        words.append(f"to-{chosen.target}" + ("-open" if chosen.open_set else ""))
+    elif chosen.name not in ("few-shot", "full-data"):
+        words.append(chosen.name + ("-novel" if chosen.half == "novel" else ""))
+    shots = shots_of(chosen)
+    words.append("all" if shots is None else f"{shots}shot")
+    return "-".join([*words, f"s{chosen.seed}"]).replace(" ", "_").lower()
 
 
 def save_adapter(folder: Path, adapter: Adapter, card: str) -> None:

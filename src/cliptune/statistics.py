@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import NormalDist
+from statistics import NormalDist, harmonic_mean
 
 import numpy as np
 
@@ -94,3 +94,8 @@ def expected_calibration_error(bins: Sequence[Bin]) -> float | None:
     """Mean distance between confidence and accuracy, weighted by images."""
     total = sum(each.n for each in bins)
     return sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / total if total else None
+
+
+def harmonic(first: float, second: float) -> float:
+    """2ab / (a + b), of two accuracies; 0 where one is 0."""
+    return harmonic_mean([first, second])

@@ -99,7 +99,7 @@ LINES = [
     ("train dora --dtype float16 --device cpu", "--dtype float16 needs a GPU", "--dtype bfloat16"),
     ("train dora --preset big", "preset = 'big'", "'paper', 'small', 'auto'"),
     ("train dora --task segment", "--task segment", "classify"),
-    ("train dora --protocol base-to-novel", "protocol.name = 'base-to-novel'", "'few-shot'"),
+    ("train dora --protocol base-to-new", "protocol.name = 'base-to-new'", "'base-to-novel'"),
     ("train dora --memory 1KB", "--memory 1KB: a step needs", "give at least --memory"),
     ("train dora --memory lots", "--memory 'lots': not a size", "2GB"),
     ("train dora --memory 0GB", "--memory '0GB': not a size", "2GB"),

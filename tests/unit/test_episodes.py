@@ -130,7 +130,7 @@ PETS = ImageSet(
 def test_episode_of_an_image_set():
     episode = few_shot(PETS, 4, 1)
     assert (episode.train, episode.val) == draw_few_shot(TRAIN, VAL, 4, 1)
-    assert dict(episode.tests) == {"test": TEST}
+    assert {name: test.items for name, test in episode.tests.items()} == {"test": TEST}
     assert (episode.protocol, episode.shots, episode.seed) == ("few-shot", 4, 1)
     assert (episode.classes, episode.template) == (PETS.classes, "a photo of a {}.")
     assert not {*episode.train} & {*episode.val} | {*episode.train} & {*TEST} | {*episode.val} & {*TEST}
@@ -158,8 +158,9 @@ def test_hash_covers_images_labels_and_classes_only():
         replace(episode, train=(moved, *episode.train[1:])),
         replace(episode, train=episode.train[::-1]),
         replace(episode, val=episode.val[1:]),
-        replace(episode, tests={"test": TEST[1:]}),
-        replace(episode, tests={"novel": TEST}),
+        replace(episode, tests={"test": replace(episode.tests["test"], items=TEST[1:])}),
+        replace(episode, tests={"novel": episode.tests["test"]}),
+        replace(episode, tests={"test": replace(episode.tests["test"], classes=PETS.classes[::-1])}),
         replace(episode, train=episode.train[1:], val=(episode.train[0], *episode.val)),
     ]
     assert len({episode.sha256, *(other.sha256 for other in others)}) == 1 + len(others)

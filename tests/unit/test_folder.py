@@ -1,6 +1,7 @@
 """Your own images: what each layout is understood to be, and what is said about the others."""
 
 import hashlib
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -265,3 +266,97 @@ def test_open_set_prefers_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "digits")
     assert open_set(".").name == "digits"
     assert open_set(".").classes == ("cat", "dog")
+
+
+TREES = {"n02": "red fox", "n10": "Grey_wolf", "n9": "colt's foot (1)"}
+
+
+@pytest.fixture
+def trees(tmp_path) -> Path:
+    return fill(tmp_path / "trees", n10=10, n02=10, n9=10)
+
+
+def named(tmp_path: Path, text: str, name: str = "names.txt") -> Path:
+    path = tmp_path / name
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["names.json", "names.txt"])
+def test_names_as_json(name, trees, tmp_path):
+    found = load(trees, names=named(tmp_path, "\ufeff " + json.dumps(TREES), name))
+    assert found.classes == ("red fox", "Grey_wolf", "colt's foot (1)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["n9 colt's foot (1)\nn02 red fox\n\nn10\tGrey_wolf", "n10 Grey_wolf\r\nn9  colt's   foot (1) \r\nn02 red fox\r\n"],
+)
+def test_names_as_lines(text, trees, tmp_path):
+    assert load(trees, names=str(named(tmp_path, text))).classes == ("red fox", "Grey_wolf", "colt's foot (1)")
+
+
+def test_names_change_nothing_but_names(trees, tmp_path):
+    plain, called = load(trees, seed=3), load(trees, seed=3, names=named(tmp_path, json.dumps(TREES)))
+    assert plain.classes == ("n02", "n10", "n9")
+    assert (plain.train, plain.val, plain.test) == (called.train, called.val, called.test)
+    assert all(list(TREES)[item.label] == item.path.split("/")[0] for item in every(called))
+
+
+def test_names_of_given_splits_and_csv_labels(tmp_path):
+    fill(tmp_path / "train", a=2, b=2)
+    fill(tmp_path / "test", a=1, b=1)
+    names = named(tmp_path, "b bee\na ant\n")
+    assert load(tmp_path, names=names).classes == ("ant", "bee")
+    csv = listing(tmp_path, "image,label\ntrain/a/0.png,a\ntest/a/0.png,a\ntrain/b/0.png,b\n")
+    assert load(csv, names=names).classes == ("ant", "bee")
+
+
+def test_folders_with_blanks_are_named_in_json(tmp_path):
+    root = fill(tmp_path / "photos", **{"my cat": 2, "größe": 2})
+    text = json.dumps({"my cat": "猫", "größe": "size\n of it"})
+    assert load(root, names=named(tmp_path, text)).classes == ("size of it", "猫")
+    with pytest.raises(UserError) as error:
+        load(root, names=named(tmp_path, "my cat\ngröße size"))
+    assert "in JSON" in error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ("n02 fox\nn10 wolf", "names.txt: class folder 'n9' has no name", "add a name"),
+        ("", "class folder 'n02' has no name, nor have 2 others", "add a name"),
+        ("n02 fox\nn10\nn9 foot", "class folder 'n10' has no name", "add a name"),
+        ("n02 fox\nn10 wolf\nn9 foot\nn11 lynx", "'n11' is no class folder", "remove it"),
+        ("n02 fox\nN_10 wolf\nn9 foot", "'N_10' is no class folder", "did you mean 'n10'?"),
+        ("a x\nb y\nc z", "'a' is no class folder, nor are 2 others", "remove it"),
+        ("n02 fox\nn10 wolf\nn02 lynx", "names.txt:3: 'n02' is named twice", "keep one"),
+        ("n02 red fox\nn10 wolf\nn9 Red_Fox", "'n02' and 'n9' are both 'Red_Fox'", "different names"),
+        ('{"n02": "fox", ', "is not JSON", "write {"),
+        ('{"n02": "fox", "n02": "wolf"}', "names 'n02' twice", "keep one"),
+        ('{"n02": 7}', "the name of 'n02' is not text", "write {"),
+        ('{"n02": {"n10": "wolf"}}', "the name of 'n02' is not text", "write {"),
+        ('{"n02": "fox", "n10": " ", "n9": "foot"}', "class folder 'n10' has no name", "add a name"),
+    ],
+)
+def test_names_complaints(text, what, fix, trees, tmp_path):
+    with pytest.raises(UserError) as error:
+        load(trees, names=named(tmp_path, text))
+    assert what in error.value.what
+    assert fix in error.value.fix
+    assert str(error.value).count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ['["fox"]', "7", '"fox"', "null", "[" * 100_000])
+def test_names_that_are_no_json_object(text, trees, tmp_path):
+    with pytest.raises(UserError, match=r"is not JSON|is not a JSON object"):
+        load(trees, names=named(tmp_path, text, "names.json"))
+
+
+def test_names_that_cannot_be_read(trees, tmp_path):
+    for path in (tmp_path / "gone.json", tmp_path):
+        with pytest.raises(UserError, match="cannot be opened"):
+            load(trees, names=path)
+    (tmp_path / "latin.txt").write_bytes("n02 Füchse".encode("latin-1"))
+    with pytest.raises(UserError, match="is not UTF-8"):
+        load(trees, names=tmp_path / "latin.txt")

@@ -1,13 +1,26 @@
 """Decoding: odd files are read as a person sees them; broken ones are named."""
 
+import os
+import struct
+import threading
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cliptune.datasets.images import IMAGE_SUFFIXES, decode, read_file
+from cliptune.datasets import images
+from cliptune.datasets.images import IMAGE_SUFFIXES, decode, opened, printable, read_file
 from cliptune.errors import UserError
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+FRAMES, PETS = SHARED / "cvc-clinicdb-tif", SHARED / "odd-files" / "oxford_pets"
+needs_frames = pytest.mark.skipif(not FRAMES.is_dir(), reason="the real CVC-ClinicDB frames are not here")
+needs_pets = pytest.mark.skipif(not PETS.is_dir(), reason="the real odd files of Oxford-IIIT Pet are not here")
 
 RED, GREEN = (250, 10, 20), (10, 240, 30)
 
@@ -138,11 +151,16 @@ def test_text_named_jpg_is_named(data, tmp_path):
         read_file(path)
 
 
-def test_decompression_bomb(monkeypatch):
-    data = encoded(halves(), "PNG")  # 800 pixels; Pillow refuses twice its limit and warns from the limit on
+@pytest.mark.parametrize("as_published", [False, True])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_decompression_bomb(monkeypatch, kind, as_published):
+    data = encoded(halves(), kind)  # 800 pixels; Pillow refuses twice its limit and warns from the limit on
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    with pytest.raises(UserError, match=r"big\.png is too large"):
-        decode(data, "big.png")
+    with pytest.raises(UserError, match=r"big\.png is too large") as error:
+        decode(data, "big.png", as_published)
+    assert "800 pixels" in error.value.what
+    assert "save it smaller" in error.value.fix
+    assert str(error.value).count("\n") == 1
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     with pytest.warns(Image.DecompressionBombWarning):
         assert decode(data, "large.png").size == (40, 20)
@@ -158,3 +176,290 @@ def test_missing_file_and_folder_are_named(tmp_path):
 def test_suffixes_are_lower_case_with_a_dot():
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
     assert {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"} <= IMAGE_SUFFIXES
+
+
+@pytest.mark.parametrize("number", [1, 6])
+def test_both_readings_of_a_turned_photo(number):
+    data = oriented(number)
+    lying = Image.open(BytesIO(data)).convert("RGB")
+    assert decode(data, "a", as_published=True).tobytes() == lying.tobytes()
+    assert (decode(data, "a").tobytes() == lying.tobytes()) is (number == 1)
+    assert decode(data, "a").size == ((40, 20) if number == 1 else (20, 40))
+
+
+def test_invalid_orientation_is_no_turn_in_either_reading():
+    assert decode(oriented(0), "a").tobytes() == decode(oriented(0), "a", as_published=True).tobytes()
+    assert [images.orientation(opened(oriented(number))) for number in (0, 1, 6)] == [0, 1, 6]
+    assert images.orientation(opened(encoded(halves(), "PNG"))) is None
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_both_readings_of_transparency(mode):
+    image = Image.new("RGBA", (4, 4), (80, 80, 80, 255))
+    image.putpixel((1, 2), (0, 0, 0, 0))
+    options = {}
+    if mode == "P":
+        image, options = Image.new("P", (4, 4), 1), {"transparency": b"\0\xff"}
+        image.putpalette([0, 0, 0, 80, 80, 80])
+        image.putpixel((1, 2), 0)
+    data = encoded(image.convert(mode), "PNG", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow warns of every such palette; thousands of lines tell nobody anything
+        seen, published = decode(data, "a"), decode(data, "a", as_published=True)
+    assert (seen.getpixel((1, 2)), seen.getpixel((0, 0))) == ((255,) * 3, (80,) * 3)
+    assert (published.getpixel((1, 2)), published.getpixel((0, 0))) == ((0,) * 3, (80,) * 3)
+    assert published.mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+def test_the_name_says_nothing(kind, tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(halves() if kind == "GIF" else halves().convert("RGBA"), kind))
+    for as_published in (False, True):
+        out = read_file(path, as_published)
+        assert out.mode == "RGB"
+        assert near(out, (5, 5), RED)
+        assert near(out, (35, 5), GREEN)
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+@pytest.mark.parametrize("as_published", [True, False])
+def test_cmyk_jpeg_is_not_inverted(adobe, as_published):
+    """Pillow writes Adobe's inverted CMYK and takes every CMYK JPEG for it, with Adobe's marker or without."""
+    data = encoded(halves().convert("CMYK"), "JPEG", quality=95)
+    at = data.index(b"\xff\xee")
+    assert data[at + 4 : at + 9] == b"Adobe"
+    if not adobe:
+        data = data[:at] + data[at + 2 + struct.unpack_from(">H", data, at + 2)[0] :]
+    out = decode(data, "a", as_published)
+    assert near(out, (5, 5), RED)
+    assert near(out, (35, 5), GREEN)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_are_scaled_as_published_too(kind):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    data = encoded(Image.fromarray(ramp), kind)
+    assert decode(data, "a", as_published=True).tobytes() == decode(data, "a").tobytes()
+    assert (np.asarray(decode(data, "a", as_published=True))[..., 0].ravel() == np.arange(256)).all()
+
+
+def png(rows: np.ndarray, bits: int, colour: int) -> bytes:
+    """A PNG written by hand: Pillow writes none of 16 bits in colour."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+
+    head = struct.pack(">LLBBBBB", rows.shape[1], len(rows), bits, colour, 0, 0, 0)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(data)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, part) for kind, part in parts)
+
+
+@pytest.mark.parametrize("as_published", [True, False])
+def test_sixteen_bits_in_colour(as_published):
+    rows = np.arange(256).repeat(3).reshape(16, 16, 3)
+    rows[..., 1] = 128
+    out = np.asarray(decode(png((rows * 257).astype(">u2"), 16, 2), "a", as_published))
+    assert (out == rows).all()
+
+
+def test_scaling_goes_in_blocks_unseen(monkeypatch):
+    ramp = Image.fromarray(np.linspace(-3e5, 7e5, 60 * 40).astype(np.int32).reshape(60, 40))
+    whole = decode(encoded(ramp, "TIFF"), "a")
+    monkeypatch.setattr(images, "_BLOCK", 130)  # three rows
+    assert decode(encoded(ramp, "TIFF"), "a").tobytes() == whole.tobytes()
+    assert whole.getextrema() == ((0, 255),) * 3
+
+
+def test_grey_in_both_readings():
+    data = encoded(Image.linear_gradient("L"), "PNG")
+    for as_published in (False, True):
+        out = np.asarray(decode(data, "a", as_published))
+        assert out.shape == (256, 256, 3)
+        assert (out == np.arange(256)[:, None, None]).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_truncated_file_is_read_once(kind, tmp_path, monkeypatch):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(encoded(noise, kind)[:-900])
+    reads = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: reads.append(self) or real(self))
+    for as_published in (False, True):
+        with pytest.raises(UserError, match=r"cut\.jpg"):
+            read_file(path, as_published)
+    assert len(reads) == 2
+
+
+def miscalled(order: str, bits: tuple[int, ...] = (8, 8, 8), extra: bool = False, compression: int = 1) -> bytes:
+    """Two strips of uncompressed RGB in a TIFF that calls them grey, as CVC-ClinicDB's frames do."""
+    pixels = halves().tobytes()
+    tags = [(256, 40), (257, 20), (258, bits), (259, compression), (262, 1), (273, (8, 8 + len(pixels) // 2))]
+    tags += [(277, 3), (278, 10), (279, (len(pixels) // 2,) * 2), *([(338, 0)] if extra else [])]
+    start = 8 + len(pixels)
+    behind, entries, room = b"", b"", start + 2 + 12 * len(tags) + 4
+    for tag, value in tags:
+        values = value if isinstance(value, tuple) else (value,)
+        data = struct.pack(f"{order}{len(values)}H", *values)
+        if len(data) > 4:
+            data, behind = struct.pack(f"{order}L", room + len(behind)), behind + data
+        entries += struct.pack(f"{order}HHL", tag, 3, len(values)) + data.ljust(4, b"\0")
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HL", 42, start)
+    count = struct.pack(f"{order}H", len(tags))
+    return head + pixels + count + entries + struct.pack(f"{order}L", 0) + behind
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_that_calls_its_colours_grey(order):
+    data = miscalled(order)
+    with pytest.raises(Image.UnidentifiedImageError):  # once Pillow reads it, the mending can go
+        Image.open(BytesIO(data))
+    for as_published in (False, True):
+        assert decode(data, "a.tif", as_published).tobytes() == halves().tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        miscalled("<", bits=(16, 16, 16)),
+        miscalled("<", extra=True),
+        miscalled("<", compression=77),
+        miscalled("<")[:2500],
+        b"II*\0",
+        b"MM\0*\xff\xff\xff\xff",
+    ],
+    ids=["16 bits", "alpha", "compressed", "cut short", "header only", "points nowhere"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_other_odd_tiffs_are_not_guessed_at(data):
+    with pytest.raises(UserError, match=r"a\.tif"):
+        decode(data, "a.tif")
+
+
+@needs_frames
+@pytest.mark.parametrize("number", [1, 100, 274, 400, 612])
+def test_real_frames(number):
+    path = FRAMES / "Original" / f"{number}.tif"
+    frame, mask = read_file(path), read_file(FRAMES / "Ground Truth" / f"{number}.tif")
+    assert frame.size == mask.size == (384, 288)
+    pixels = np.frombuffer(path.read_bytes()[8 : 8 + 384 * 288 * 3], np.uint8).reshape(288, 384, 3)
+    assert (np.asarray(frame) == pixels).all()
+    red, green, blue = np.asarray(frame).reshape(-1, 3).mean(0)
+    assert red > green > blue  # the inside of a gut
+    assert 0.001 < (np.asarray(mask)[..., 0] > 127).mean() < 0.5
+    assert read_file(path, as_published=True).tobytes() == frame.tobytes()
+
+
+@needs_pets
+def test_real_odd_pets():
+    for path in sorted(PETS.glob("*.jpg")):
+        published = read_file(path, as_published=True)
+        assert published.mode == "RGB"
+        assert published.tobytes() == Image.open(path).convert("RGB").tobytes()
+        assert read_file(path).tobytes() == published.tobytes()  # alpha is opaque, EXIF orientations are 0 and 1
+    with pytest.raises(UserError, match=r"Abyssinian_100\.mat is not an image"):
+        read_file(PETS / "Abyssinian_100.mat")
+
+
+@pytest.mark.parametrize(
+    ("size", "factor"), [((199, 200), 1), ((400, 200), 2), ((450, 900), 4), ((1000, 900), 8), ((5000, 90), 1)]
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_huge_images_come_out_smaller(size, factor, kind, monkeypatch):
+    monkeypatch.setattr(images, "HUGE", 40_000)
+    monkeypatch.setattr(images, "KEPT_SIDE", 100)
+    data = encoded(halves(*size), kind)
+    out = decode(data, "a")
+    assert out.size == tuple(-(-side // factor) for side in size)
+    assert near(out, (1, 1), RED)
+    assert near(out, (out.width - 2, out.height - 2), GREEN)
+    assert decode(data, "a", as_published=True).size == size
+
+
+def test_huge_jpeg_is_never_decoded_larger(monkeypatch):
+    monkeypatch.setattr(images, "HUGE", 40_000)
+    monkeypatch.setattr(images, "KEPT_SIDE", 100)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sizes = []
+    real = images._over_white
+    monkeypatch.setattr(images, "_over_white", lambda image: sizes.append(image.size) or real(image))
+    assert decode(encoded(halves(900, 450), "JPEG", exif=exif), "a").size == (113, 225)
+    assert sizes == [(113, 225)]
+
+
+def test_reduction_of_real_sizes():
+    wanted = {(8000, 5000): 1, (8001, 5000): 4, (9331, 6530): 4, (12_000, 9000): 8, (30_000, 2000): 1}
+    assert {size: images._reduction(size) for size in wanted} == wanted
+
+
+@pytest.mark.parametrize("as_published", [True, False])
+def test_large_images_are_decoded_one_at_a_time(as_published, monkeypatch):
+    monkeypatch.setattr(images, "LARGE", 500)
+    inside, most, guard = 0, {"large": 0, "small": 0}, threading.Lock()
+    both = threading.Barrier(2, timeout=10)
+    real = images._is_deep
+
+    def watched(image):
+        nonlocal inside
+        if image.width < 40:
+            both.wait()  # passes only where two small ones are inside together
+            return real(image)
+        with guard:
+            inside += 1
+            most["large"] = max(most["large"], inside)
+        threading.Event().wait(0.01)
+        with guard:
+            inside -= 1
+        return real(image)
+
+    monkeypatch.setattr(images, "_is_deep", watched)
+    large, small = encoded(halves(), "PNG"), encoded(halves(20, 20), "PNG")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda data: decode(data, "a", as_published), [large] * 6))
+        list(pool.map(lambda data: decode(data, "a", as_published), [small] * 2))
+    assert most["large"] == 1
+
+
+def test_a_broken_large_image_lets_the_next_one_in(monkeypatch):
+    monkeypatch.setattr(images, "LARGE", 500)
+    data = encoded(Image.effect_noise((64, 64), 90), "PNG")
+    for _ in range(2):
+        with pytest.raises(UserError, match="cannot be decoded"):
+            decode(data[:-900], "a")
+    assert decode(data, "a").size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["käse größe.png", "猫 (1).png", "colt's foot [2] {x}.png", " lead and trail .png", "100% #1 & co.png", "n\ne.png"],
+)
+def test_names_with_anything_in_them(name, tmp_path):
+    path = tmp_path / "a folder (b)" / name
+    path.parent.mkdir()
+    path.write_bytes(encoded(halves(), "PNG"))
+    assert read_file(path).size == (40, 20)
+    path.write_bytes(b"x")
+    with pytest.raises(UserError) as error:
+        read_file(path)
+    assert name.replace("\n", " ") in error.value.what
+
+
+def test_names_that_are_no_unicode(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    try:
+        path.write_bytes(encoded(halves(), "PNG"))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert read_file(path).size == (40, 20)
+    path.write_bytes(b"x")
+    with pytest.raises(UserError, match=r"caf\\xe9\.png is not an image"):
+        read_file(path)
+    path.unlink()
+    with pytest.raises(UserError) as error:
+        read_file(path)
+    error.value.what.encode("utf-8")  # what a strict terminal does
+    assert [printable(name) for name in ("größe", "a\ud800b")] == ["größe", r"a\ud800b"]

@@ -104,11 +104,16 @@ def test_every_shipped_recipe_resolves(name: str) -> None:
 
 
 def test_shipped_recipes_are_the_seeds() -> None:
-    assert set(shipped()) == {"few-shot-lora", "few-shot-lora-xs", "few-shot-dora", "few-shot-ast"}
+    protocols, methods = ("few-shot", "base-to-novel", "ood", "dg"), ("lora", "lora-xs", "dora", "ast")
+    assert set(shipped()) == {f"{protocol}-{method}" for protocol in protocols for method in methods}
     dora = resolve("few-shot-dora").train
     assert (dora.lr, dora.batch, dora.steps_per_shot, dora.weight_decay, dora.min_lr) == (2e-4, 32, 500, 1e-2, 1e-6)
     ast = resolve("few-shot-ast")
     assert (ast.loss.image, ast.loss.text, ast.loss.logits, ast.loss.reduction) == (10, 25, 1, "mean")
+    assert resolve("base-to-novel-ast").train.epochs == 20
+    assert resolve("ood-ast").protocol.tests == ("imagenet_v2", "imagenet_sketch")
+    assert (resolve("dg-dora").train.epochs, resolve("dg-dora").protocol.shots) == (10, "auto")
+    assert resolve("dg-dora").protocol.name == "domain-generalization"
 
 
 @pytest.mark.parametrize("name", ["dora", "DoRA", "lora-xs", "LoRA_XS", "zero-shot", "zeroshot", "Few_Shot_DoRA"])

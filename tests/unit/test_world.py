@@ -1,4 +1,4 @@
-"""The drawn world: repeatable, truthful captions, nothing held out ever shown, five well-formed tasks."""
+"""The drawn world: repeatable, truthful captions, nothing held out ever shown, seven well-formed tasks."""
 
 import hashlib
 from collections import Counter
@@ -193,11 +193,25 @@ class TestTasks:
             ("shapes", "a photo of the circle"),
             ("colours", "a photo of the red shape"),
             ("counts", "a photo of one object"),
+            ("pairs", f"a photo of the {world.PAIRS[0][0]} {world.PAIRS[0][1]}"),
+            ("styles", "a photo of the circle"),
         ],
     )
     def test_prompts_are_sentences(self, task, prompt):
         image_set = world.load(task=task)
         assert prompts(image_set.classes, image_set.templates[0])[0] == prompt
+
+    def test_novel_pairs_are_those_the_mini_clip_never_saw(self):
+        half = len(world.PAIRS) // 2
+        assert not set(world.PAIRS[:half]) & HELD_OUT_PAIRS
+        assert set(world.PAIRS[half:]) <= HELD_OUT_PAIRS
+        assert len(set(world.PAIRS)) == 40
+
+    def test_every_style_is_a_domain_with_every_shape(self):
+        image_set = world.load(task="styles")
+        assert image_set.domains == world.STYLES
+        counts = Counter((item.domain, item.label) for item in image_set.train)
+        assert counts == {(style, label): 16 for style in world.STYLES for label in range(24)}
 
     @pytest.mark.parametrize("task", ["", "animals"])
     def test_unknown_task_is_refused(self, task):

@@ -1,7 +1,10 @@
-"""`cliptune check`: what was understood of a run, before it starts; writes nothing."""
+"""`cliptune check`: what was understood of a run, before it starts; or, without a method, of a data set."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from cliptune.cli import options, output
 
@@ -10,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def check(
-    recipe: options.RecipeName,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[METHOD|RECIPE]", help="Without one the data set alone is looked at.")
+    ] = None,
     data: options.Data = None,
     root: options.Root = None,
     model: options.Model = None,
@@ -23,15 +28,33 @@ def check(
     device: options.Device = "auto",
     dtype: options.Dtype = None,
     memory: options.Memory = None,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot", help="Without a method: the untouched backbone beside published accuracies.")
+    ] = False,
+    most: Annotated[
+        int | None, typer.Option(help="Without a method: images to look at, 0 for all. [default: 20000]", min=0)
+    ] = None,
+    thumbnails: Annotated[
+        Path | None, typer.Option(help="Without a method: where nine images go. [default: NAME-thumbnails.png]")
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """What `train` would do: data, splits, sites, numbers, memory and time; runs one batch and writes nothing."""
+    """What `train` would do: data, splits, sites, numbers, memory and time; runs one batch and writes nothing.
+
+    Without a method: what the data set's copy holds, its faults, nine thumbnails; --zero-shot measures the backbone.
+    """
     from cliptune.cli.progress import describe_plan
+    from cliptune.errors import UserError
     from cliptune.models.shortcuts import using
     from cliptune.pipeline import prepare
     from cliptune.recipe import load_tables
 
     chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
+    if recipe is None:
+        _data_alone(chosen, protocol or shots or seed or memory, thumbnails, most, zero_shot, device)
+        return
+    if zero_shot or most is not None or thumbnails:
+        raise UserError(f"--zero-shot, --most and --thumbnails look at data, not at {recipe}", "leave the method out")
     plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, outline=True)
     describe_plan(plan)
     with using(plan.recipe.shortcuts):
@@ -49,6 +72,19 @@ def check(
     if not plan.backbone.source:
         output.say("  no weights at hand: shapes, sites and times are right, the model knows nothing")
     output.result(facts)
+
+
+def _data_alone(
+    chosen: dict[str, Any], of_runs: Any, thumbnails: Path | None, most: int | None, zero_shot: bool, device: str
+) -> None:
+    from cliptune.cli.check_data import check_data
+    from cliptune.errors import UserError
+
+    if "data.name" not in chosen:
+        raise UserError("nothing to check", "name a method: cliptune check dora; or a data set: --data pets --root R")
+    if of_runs is not None:
+        raise UserError("a protocol, shots, a seed and memory belong to a method", "cliptune check dora --data …")
+    check_data(chosen, thumbnails, most, zero_shot, device)
 
 
 def understood(plan: "Plan") -> dict[str, Any]:
@@ -81,7 +117,9 @@ def understood(plan: "Plan") -> dict[str, Any]:
         "split": episode.imageset.split,
         "train": len(episode.train),
         "val": len(episode.val),
-        "test": sum(map(len, episode.tests.values())),
+        "test": sum(len(test.items) for test in episode.tests.values()),
+        "tests": {name: len(test.items) for name, test in episode.tests.items()},
+        "notes": list(episode.imageset.notes),
         "episode_sha256": episode.sha256,
         "prompts": plan.prompts[:3],
         "too_long": plan.backbone.too_long(plan.prompts),

@@ -13,23 +13,25 @@ def list_things(
     what: Annotated[
         str | None, typer.Argument(help="methods, models, data or recipes; everything if left out.")
     ] = None,
+    root: options.Root = None,
     json: options.Json = False,
 ) -> None:
-    """What there is: methods, models, data sets, recipes."""
+    """What there is: methods, models, data sets, recipes. With --root, data sets that lie there are marked."""
     from cliptune.registry import find
 
     kinds = [find(what, KINDS, "kind of thing")] if what else list(KINDS)
-    found = {kind: contents(kind) for kind in kinds}
+    found = {kind: contents(kind, root) for kind in kinds}
     for kind, rows in found.items():
         output.say(kind)
         width = max((len(row["name"]) for row in rows), default=0)
         for row in rows:
-            output.say(f"  {row['name']:<{width}}  {row['about']}")
+            mark = "  " if "present" not in row else "✓ " if row["present"] else "· "
+            output.say(f"{mark}{row['name']:<{width}}  {row['about']}")
     output.result(found)
 
 
-def contents(kind: str) -> list[dict[str, Any]]:
-    """Rows of name and about."""
+def contents(kind: str, root: str | None = None) -> list[dict[str, Any]]:
+    """Rows of name and about; data sets also tell whether they lie below `root`, if there is one."""
     if kind == "methods":
         from cliptune.methods import METHODS
         from cliptune.recipe import find_method
@@ -47,7 +49,7 @@ def contents(kind: str) -> list[dict[str, Any]]:
             {"name": name, "about": path.read_text("utf-8").split("\n")[0].lstrip("# ")}
             for name, path in shipped().items()
         ]
-    return [row for name in _sets() for row in name]
+    return [row for name in _sets(root) for row in name]
 
 
 def about(method: Any) -> str:
@@ -55,18 +57,25 @@ def about(method: Any) -> str:
     return f"{method.title}: {(method.__doc__ or '').strip().splitlines()[0]}"
 
 
-def _sets() -> list[list[dict[str, Any]]]:
+def _sets(root: str | None) -> list[list[dict[str, Any]]]:
     import importlib
+    from pathlib import Path
 
     from cliptune import datasets
     from cliptune.datasets import sets
+    from cliptune.datasets.published import is_present
+    from cliptune.errors import UserError
 
+    if root and not Path(root).expanduser().is_dir():
+        raise UserError(f"--root {root}: no such folder", "give the folder that holds the data sets")
     rows = []
     for name in datasets.names():
         module = importlib.import_module(f"{sets.__name__}.{name}")
         line = (module.__doc__ or "").strip().splitlines()[0]
-        tasks = getattr(module, "tasks", ())
-        rows.append([{"name": f"{name}/{task}", "about": line} for task in tasks] or [{"name": name, "about": line}])
+        tasks, facts = getattr(module, "tasks", ()), getattr(module, "FACTS", None)
+        here = {"present": facts is None or is_present(facts, root)} if root else {}
+        named = [f"{name}/{task}" for task in tasks] if facts is None else []
+        rows.append([{"name": each, "about": line, **here} for each in named or [name]])
     rows.append(
         [{"name": "FOLDER or FILE.csv", "about": "your own images: a folder per class, or columns image,label[,split]"}]
     )

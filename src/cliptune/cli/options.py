@@ -10,9 +10,16 @@ Data = Annotated[str | None, typer.Option(help="Data set name, folder (one sub-f
 Root = Annotated[str | None, typer.Option(help="Folder that holds the named data sets.")]
 Model = Annotated[str | None, typer.Option(help="Zoo name, hub id or folder. [default: mini]")]
 Task = Annotated[str, typer.Option(help="What is learned: classify.")]
-Shots = Annotated[int | None, typer.Option(help="Training images per class. [default: 16]")]
+Shots = Annotated[
+    str | None, typer.Option(help="Training images per class, or all. [default: 16; all where the protocol says so]")
+]
 Seed = Annotated[int | None, typer.Option(help="Draws images, first numbers, order. [default: 1]")]
-Protocol = Annotated[str | None, typer.Option(help="few-shot.")]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        help="few-shot, full-data, base-to-novel, out-of-distribution, cross-dataset or domain-generalization."
+    ),
+]
 Preset = Annotated[str, typer.Option(help="paper, small, or auto (small under 20 M parameters).")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting: rank=4, train.lr=1e-3.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -32,7 +39,7 @@ def settings(
     root: str | None,
     model: str | None,
     task: str,
-    shots: int | None,
+    shots: str | None,
     seed: int | None,
     protocol: str | None,
     dtype: str | None,
@@ -52,7 +59,7 @@ def settings(
         "data.name": data,
         "data.root": root,
         "model.name": model,
-        "protocol.shots": shots,
+        "protocol.shots": int(shots) if shots and shots.lstrip("-").isdecimal() else shots,
         "protocol.seed": seed,
         "protocol.name": protocol,
         "train.dtype": dtype,

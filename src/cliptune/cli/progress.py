@@ -78,11 +78,18 @@ def describe_plan(plan: "Plan") -> None:
     recipe, episode, backbone = plan.recipe, plan.episode, plan.backbone
     size = recipe.method.size(backbone.model, len(episode.classes))
     numbers = count(size.most) if size.exact is not None else f"{count(size.least)} to {count(size.most)}"
+    shots = "all images" if episode.shots is None else f"{episode.shots} shots"
     output.say(
-        f"{episode.imageset.name} · {len(episode.classes)} classes · {recipe.protocol.shots} shots · "
+        f"{episode.imageset.name} · {len(episode.classes)} classes · {shots} · "
         f"seed {recipe.protocol.seed} · {len(episode.train)} train, {len(episode.val)} val, "
-        f"{sum(map(len, episode.tests.values()))} test images"
+        f"{sum(len(test.items) for test in episode.tests.values())} test images"
     )
+    if episode.protocol != "few-shot":
+        held_out = f" · held-out domain: {episode.target}" if episode.target else ""
+        tests = ", ".join(f"{name} ({len(test.items)})" for name, test in episode.tests.items())
+        output.say(f"{episode.protocol}{held_out} · tests: {tests}")
+    for note in episode.imageset.notes:
+        output.say(f"note: {note}")
     output.say(
         f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
         f"({100 * size.most / backbone.parameters:.2f} %)"
@@ -98,13 +105,20 @@ def describe_plan(plan: "Plan") -> None:
 def describe_result(run: "Run") -> None:
     """The end of a run, on screen."""
     record, metrics = run.record, run.metrics
-    after, before = metrics["test"], metrics["zero_shot"]
-    low, high = after["interval"]
-    points = 100 * (after["accuracy"] - before["accuracy"])
-    output.say(
-        f"  zero-shot {percent(before['accuracy'])} → after {percent(after['accuracy'])} "
-        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {points:+.1f} points"
-    )
+    for name in run.tests:
+        after, before = metrics[name], run.before(name)
+        low, high = after["interval"]
+        points = 100 * (after["accuracy"] - before["accuracy"])
+        output.say(
+            f"  {f'{name}: ' if len(run.tests) > 1 else ''}zero-shot {percent(before['accuracy'])} → "
+            f"after {percent(after['accuracy'])} "
+            f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {points:+.1f} points"
+        )
+    for key, title in (("harmonic_mean", "harmonic mean"), ("open_set", "known against unknown, AUROC")):
+        if key in metrics:
+            was, now = metrics["zero_shot"][key], metrics[key]
+            was, now = (was, now) if key == "harmonic_mean" else (was["auroc"], now["auroc"])
+            output.say(f"  {title}: zero-shot {percent(was)} → after {percent(now)}")
     for name, kept in record.get("retention", {}).items():
         output.say(f"  not adapted for: {name} {percent(kept['before'])} → {percent(kept['after'])} (n = {kept['n']})")
     gap = record.get("merge_gap")

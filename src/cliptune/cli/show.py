@@ -23,13 +23,13 @@ def show(
     from cliptune import datasets, recipe
     from cliptune.methods import METHODS
     from cliptune.models import zoo
-    from cliptune.registry import find
+    from cliptune.registry import find, plain
 
-    known = find(
-        name.split("/")[0],
-        [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names(), *recipe.SECTIONS],
-        "method, recipe, data set, backbone or table of a recipe",
-    )
+    things = [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names(), *recipe.SECTIONS]
+    others = {plain(other): known for other, known in datasets.aliases().items()}
+    head = name.split("/")[0]
+    known = others.get(plain(head), "") if plain(head) not in map(plain, things) else ""
+    known = known or find(head, things, "method, recipe, data set, backbone or table of a recipe")
     if known in METHODS:
         result = show_method(known, on or "vit-b-16", classes, assignments or [])
     elif known in recipe.shipped():
@@ -123,6 +123,8 @@ def show_data(name: str) -> dict[str, Any]:
         tasks = importlib.import_module(f"{sets.__name__}.world").tasks
         output.say("world: the drawn world\n  " + "\n  ".join(f"world/{task}" for task in tasks))
         return {"data": "world", "tasks": list(tasks)}
+    if published := _published(head):
+        return published
     found = open_set(name)
     facts = {
         "data": found.name,
@@ -137,6 +139,41 @@ def show_data(name: str) -> dict[str, Any]:
     for key, value in facts.items():
         output.say(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
     return facts
+
+
+def _published(name: str) -> dict[str, Any] | None:
+    """Print what was published about a set that is read from disk; None for any other."""
+    import importlib
+
+    from cliptune.datasets import find_set, sets
+    from cliptune.errors import UserError
+
+    try:
+        known = find_set(name)
+    except UserError:
+        return None
+    module = importlib.import_module(f"{sets.__name__}.{known}")
+    if not hasattr(module, "FACTS"):
+        return None
+    told = module.FACTS
+    counts = {split: number for split, number in zip(("train", "val", "test"), told.counts, strict=True) if number}
+    facts = {
+        "data": known,
+        "title": told.title,
+        "source": told.source,
+        "get": told.get,
+        "folders": list(told.folders),
+        "classes": told.classes,
+        **counts,
+        "templates": list(told.templates),
+        "domains": list(told.domains),
+        "also called": list(told.aliases),
+    }
+    output.say((module.__doc__ or "").strip() + "\n")
+    for key, value in facts.items():
+        if value:
+            output.say(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+    return {**facts, "classes": told.classes}
 
 
 def show_backbone(name: str) -> dict[str, Any]:

@@ -1,14 +1,17 @@
-"""Data sets by name or by path. A set is one module in `sets/`; its file name is its name."""
+"""Data sets by name or by path. A set is one module in `sets/`, or a Python file of your own, with a `load`."""
 
+import dataclasses
 import importlib
+import importlib.util
 import os
 import pkgutil
+from functools import cache
 from pathlib import Path
 
 from cliptune.datasets import sets
-from cliptune.datasets.base import ImageSet
+from cliptune.datasets.base import ImageSet, Missing
 from cliptune.errors import UserError
-from cliptune.registry import find
+from cliptune.registry import find, plain
 
 
 def names() -> list[str]:
@@ -16,13 +19,29 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_"))
 
 
-def open_set(name: str, root: str | None = None, seed: int = 0) -> ImageSet:
+@cache
+def aliases() -> dict[str, str]:
+    """Other names of the sets → theirs, from their `FACTS`: 'flowers102' → 'oxford_flowers'."""
+    found: dict[str, str] = {}
+    for name in names():
+        facts = getattr(importlib.import_module(f"{sets.__name__}.{name}"), "FACTS", None)
+        others = (*facts.folders, *facts.aliases, facts.column) if facts else ()
+        found |= {alias: name for alias in others if alias}
+    return found
+
+
+def open_set(
+    name: str, root: str | None = None, seed: int = 0, missing: Missing = "refuse", names: str | None = None
+) -> ImageSet:
     """An image set by path or by name.
 
     Args:
-        name: an existing folder or CSV file; else a set's name, as 'digits', or with its part, as 'world/shapes'
-            (case, '-' and '_' do not matter).
+        name: an existing folder or CSV file, unless `root` holds a set of that name; a Python file with a `load` like
+            those in `sets/`; else a set's name, as 'digits', or with its part, as 'world/shapes' (case, '-' and '_' do
+            not matter).
         root: the folder that holds downloaded sets; drawn and embedded ones need none.
+        missing: 'skip' keeps what exists of a published set's listed files.
+        names: a file with class names for your own images; see `folder.load`.
         seed: of the split, where the user's own images come without one.
 
     Raises:
@@ -33,29 +52,76 @@ def open_set(name: str, root: str | None = None, seed: int = 0) -> ImageSet:
     if root and not Path(root).expanduser().is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     path = Path(name).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv"):
-        return _own_images(path, seed)
+    if root and _lies_below(name, root):
+        pass  # standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets
+    elif path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv"):
+        return _own_images(path, seed, names)
+    if path.is_file() and path.suffix == ".py":
+        return _own_module(path, root, missing)
     head, _, task = name.partition("/")
     try:
-        known = find(head, names(), "data set")
+        known = find_set(head)
     except UserError:
         if path.exists() or _looks_like_path(name):
-            return _own_images(path, seed)
+            return _own_images(path, seed, names)
         raise
+    if names:
+        raise UserError(f"data.names with data set '{known}'", "it names the classes of your own images; leave it out")
     module = importlib.import_module(f"{sets.__name__}.{known}")
     if task:
         tasks = getattr(module, "tasks", ())
         if not tasks:
             raise UserError(f"data set '{known}' has no parts, and no path is called '{name}'", f"say '{known}'")
         task = find(task, tasks, f"part of '{known}'")
-    return module.load(root=root, task=task)
+    return module.load(root=root, task=task, missing=missing)
+
+
+def _lies_below(name: str, root: str) -> bool:
+    """Whether a set of that name lies below `root`."""
+    from cliptune.datasets.published import is_present
+
+    try:
+        facts = getattr(importlib.import_module(f"{sets.__name__}.{find_set(name.partition('/')[0])}"), "FACTS", None)
+    except UserError:
+        return False
+    return facts is not None and is_present(facts, root)
+
+
+def find_set(name: str) -> str:
+    """The module name of a set by any of its names; case, '-' and '_' do not matter.
+
+    Raises:
+        UserError: no set is called that; offers the nearest.
+    """
+    try:
+        return find(name, names(), "data set")
+    except UserError:
+        others = {plain(alias): known for alias, known in aliases().items()}
+        if plain(name) in others:
+            return others[plain(name)]
+        raise
 
 
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "~")) or "/" in name or os.sep in name or name.lower().endswith(".csv")
 
 
-def _own_images(path: Path, seed: int) -> ImageSet:
+def _own_module(path: Path, root: str | None, missing: Missing) -> ImageSet:
+    """What the `load` of a Python file returns; the file is run."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "load", None)):
+        raise UserError(f"{path} has no function `load`", "see docs/howto/add-a-data-set.md")
+    found = module.load(root=root, task="", missing=missing)
+    if not isinstance(found, ImageSet):
+        raise UserError(f"{path}: load returned {type(found).__name__}", "it has to return a cliptune ImageSet")
+    return dataclasses.replace(found, source=str(path))
+
+
+def _own_images(path: Path, seed: int, names: str | None) -> ImageSet:
     from cliptune.datasets.folder import load
 
-    return load(path, seed)
+    return load(path, seed, names)

@@ -6,12 +6,18 @@ An ImageSet lists items and knows how to read one. It says nothing about shots o
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
+if TYPE_CHECKING:
+    from cliptune.datasets.published import Facts
 
-@dataclass(frozen=True)
+Missing = Literal["refuse", "skip"]
+"""what to do about listed files that are not there, or that cannot be read"""
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One labelled image."""
 
@@ -19,6 +25,8 @@ class Item:
     """file path relative to the set's root ('/' between parts), or a name such as 'digits/0017' for drawn images"""
     label: int
     """index into the set's classes"""
+    domain: str = ""
+    """where the set has domains: 'sketch', 'photo' …"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,12 @@ class ImageSet:
     """what opens it again where its name does not: the path of your own images"""
     split_seed: int = 0
     """of the split made for your own images"""
+    domains: tuple[str, ...] = ()
+    """in the order of the papers; `test` then holds what the literature tests a held-out domain on"""
+    facts: "Facts | None" = field(default=None, repr=False, compare=False)
+    """what was published about it"""
+    notes: tuple[str, ...] = ()
+    """what somebody should know about this copy: rows left out, a split that is not the published one"""
 
 
 def prompts(classes: tuple[str, ...], template: str) -> list[str]:

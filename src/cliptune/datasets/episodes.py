@@ -5,10 +5,10 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from cliptune.datasets.base import ImageSet, Item
 from cliptune.errors import UserError
@@ -17,6 +17,25 @@ from cliptune.files import write_text
 Sampler = Literal["dassl", "cliplora"]
 
 _MOST_VAL_SHOTS = 4
+
+
+@dataclass(frozen=True)
+class Test:
+    """Images that an adapted model is measured on, and the class names it chooses among."""
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
+
+    imageset: ImageSet
+    """reads the images"""
+    items: tuple[Item, ...]
+    """labelled by index into `classes`; −1 where none of them is right (open set)"""
+    classes: tuple[str, ...]
+    template: str
+
+    @property
+    def known(self) -> bool:
+        """Whether its images show one of `classes`."""
+        return not self.items or self.items[0].label >= 0
 
 
 @dataclass(frozen=True)
@@ -29,16 +48,24 @@ class Episode:
     template: str
     train: tuple[Item, ...]
     val: tuple[Item, ...]
-    tests: Mapping[str, tuple[Item, ...]]
-    """by name, as 'test' or 'base' and 'novel'"""
+    tests: Mapping[str, Test]
+    """by name, as 'test' or 'base' and 'novel'; the first is what a report speaks of first"""
     protocol: str
-    shots: int
+    shots: int | None
+    """training images per class; None is all there are"""
     seed: int
+    target: str = ""
+    """the held-out domain, under domain generalization"""
 
     @cached_property
     def sha256(self) -> str:
-        """Over the class names and every split's paths and labels, in order; the template does not count."""
-        text = json.dumps({"classes": self.classes, **self._splits()}, sort_keys=True, separators=(",", ":"))
+        """Over the class names and every split's paths and labels, in order; the template does not count.
+
+        Class names of a test count where they are not the episode's.
+        """
+        others = {name: test.classes for name, test in self.tests.items() if test.classes != self.classes}
+        values = {"classes": self.classes, **self._splits()} | ({"test_classes": others} if others else {})
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self, path: Path) -> None:
@@ -52,15 +79,51 @@ class Episode:
             "sha256": self.sha256,
             "classes": self.classes,
             **self._splits(),
+            "tested": {
+                name: {"data": test.imageset.name, "template": test.template, "classes": test.classes}
+                for name, test in self.tests.items()
+            },
         }
+        if self.target:
+            values["target"] = self.target
         write_text(path, json.dumps(values, indent=1) + "\n")
 
     def _splits(self) -> dict[str, Any]:
         return {
             "train": _rows(self.train),
             "val": _rows(self.val),
-            "tests": {name: _rows(items) for name, items in self.tests.items()},
+            "tests": {name: _rows(test.items) for name, test in self.tests.items()},
         }
+
+
+def readable(episode: Episode) -> Episode:
+    """The episode without images that cannot be read; every image is read once to know. A note says which.
+
+    Raises:
+        UserError: a split loses all its images.
+    """
+    lost: list[str] = []
+
+    def kept(imageset: ImageSet, items: tuple[Item, ...], what: str) -> tuple[Item, ...]:
+        good = []
+        for item in items:
+            try:
+                imageset.read(item)
+                good.append(item)
+            except UserError as problem:
+                lost.append(problem.what)
+        if items and not good:
+            raise UserError(f"no {what} image of '{imageset.name}' can be read, first: {lost[0]}", "get the data again")
+        return tuple(good)
+
+    train, val = (kept(episode.imageset, getattr(episode, part), part) for part in ("train", "val"))
+    tests = {name: replace(test, items=kept(test.imageset, test.items, name)) for name, test in episode.tests.items()}
+    if not lost:
+        return episode
+    many = f"{len(lost):,} images cannot be read and are" if len(lost) > 1 else "1 image cannot be read and is"
+    note = f"{many} left out, first: {lost[0]}"
+    noted = replace(episode.imageset, notes=(*episode.imageset.notes, note))
+    return replace(episode, imageset=noted, train=train, val=val, tests=tests)
 
 
 def _rows(items: Sequence[Item]) -> list[tuple[str, int]]:
@@ -89,8 +152,7 @@ def draw_few_shot(
     Raises:
         UserError: shots below 1, or an unknown sampler.
     """
-    if shots < 1:
-        raise UserError(f"shots = {shots}", "a whole number from 1; the papers use 1, 2, 4, 8, 16")
+    _check_shots(shots)
     stream = random.Random(seed)
     val_shots = min(shots, _MOST_VAL_SHOTS)
     if sampler == "dassl":
@@ -102,14 +164,45 @@ def draw_few_shot(
     raise UserError(f"sampler = '{sampler}'", "one of: dassl, cliplora")
 
 
+def draw_from_train(
+    train: Sequence[Item], shots: int, seed: int, repeat: bool = False
+) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Both parts from the train list, where the official validation images are the test: CLIP-LoRA's ImageNet.
+
+    Per class shots + min(shots, 4) images; the first `shots` of them train, the rest validate.
+
+    Raises:
+        UserError: shots below 1.
+    """
+    _check_shots(shots)
+    val_shots = min(shots, _MOST_VAL_SHOTS)
+    stream = random.Random(seed)
+    drawn: tuple[list[Item], list[Item]] = [], []
+    for group in _by_label(train).values():
+        both = _some(group, shots + val_shots, stream, repeat)
+        drawn[0].extend(both[:shots])
+        drawn[1].extend(both[shots:])
+    return tuple(drawn[0]), tuple(drawn[1])
+
+
+def _check_shots(shots: int) -> None:
+    if shots < 1:
+        raise UserError(f"shots = {shots}", "a whole number from 1; the papers use 1, 2, 4, 8, 16")
+
+
 def _per_class(items: Sequence[Item], count: int, stream: random.Random, repeat: bool) -> tuple[Item, ...]:
+    return tuple(item for group in _by_label(items).values() for item in _some(group, count, stream, repeat))
+
+
+def _by_label(items: Sequence[Item]) -> dict[int, list[Item]]:
+    """Items of each label; labels in order of first appearance."""
     by_label: dict[int, list[Item]] = defaultdict(list)
     for item in items:
         by_label[item.label].append(item)
-    drawn: list[Item] = []
-    for group in by_label.values():
-        if len(group) >= count:
-            drawn += stream.sample(group, count)
-        else:
-            drawn += stream.choices(group, k=count) if repeat else group
-    return tuple(drawn)
+    return by_label
+
+
+def _some(group: list[Item], count: int, stream: random.Random, repeat: bool) -> list[Item]:
+    if len(group) >= count:
+        return stream.sample(group, count)
+    return stream.choices(group, k=count) if repeat else group

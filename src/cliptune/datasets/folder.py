@@ -3,10 +3,16 @@
 photos/cat/1.jpg                                classes only: split here, 50 / 20 / 30 % per class
 photos/train/cat/1.jpg  photos/test/cat/9.jpg   splits given; val/ (valid/, validation/) optional
 photos.csv: image,label[,split]                 paths relative to the CSV's folder
+
+Folders called '0007' or 'n01440764' can be given names for the prompts by a file beside them:
+
+names.json: {"n01440764": "tench", "n01443537": "goldfish"}
+names.txt:  n01440764 tench                     the first blank separates, as in ImageNet's classnames.txt
 """
 
 import csv
 import hashlib
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,13 +34,17 @@ Splits = Mapping[str, Sequence[tuple[str, str]]]
 """split → (image path relative to the root, class name)"""
 
 
-def load(path: Path, seed: int = 0) -> ImageSet:
+def load(path: Path, seed: int = 0, names: str | Path | None = None) -> ImageSet:
     """An ImageSet of the images in a folder or listed in a CSV file.
 
     Where the user gives no splits they are drawn per class, from `seed` and each image's relative path alone.
 
+    Args:
+        names: a file with the class name of every folder (of every label, for a CSV). Only what goes into the prompt
+            changes: the classes stay in the order of the folders, so labels and splits are the same without it.
+
     Raises:
-        UserError: nothing is there, or its layout has no meaning; names what is wrong.
+        UserError: nothing is there, its layout has no meaning, or `names` does not fit; names what is wrong.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -50,7 +60,7 @@ def load(path: Path, seed: int = 0) -> ImageSet:
     items = {name: _items(pairs, classes) for name, pairs in splits.items()}
     return ImageSet(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
-        classes=classes,
+        classes=classes if names is None else _named(classes, Path(names).expanduser()),
         read=partial(_read, root),
         train=items["train"],
         val=items["val"],
@@ -211,7 +221,7 @@ def _cut(pairs: Iterable[tuple[str, str]], seed: int, val: float, test: float) -
         by_class[pair[1]].append(pair)
     splits: dict[str, list[tuple[str, str]]] = {name: [] for name in _SPLITS}
     for label in sorted(by_class):
-        drawn = sorted(by_class[label], key=lambda pair: _draw(pair[0], seed))
+        drawn = sorted(by_class[label], key=lambda pair: draw(pair[0], seed))
         to_test = round(test * len(drawn))
         to_val = to_test + round(val * len(drawn))
         splits["test"] += sorted(drawn[:to_test])
@@ -220,10 +230,81 @@ def _cut(pairs: Iterable[tuple[str, str]], seed: int, val: float, test: float) -
     return splits
 
 
-def _draw(path: str, seed: int) -> bytes:
+def draw(path: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{path}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _items(pairs: Iterable[tuple[str, str]], classes: Sequence[str]) -> tuple[Item, ...]:
     label = {name: index for index, name in enumerate(classes)}
     return tuple(Item(path, label[name]) for path, name in pairs)
+
+
+def _named(folders: Sequence[str], path: Path) -> tuple[str, ...]:
+    """The name of each folder, in their order."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be opened: {error.strerror or error}", "give the file that names the classes"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {error.reason}", "save it as UTF-8") from error
+    is_json = path.suffix.lower() == ".json" or text.lstrip().startswith("{")
+    names = _names_of_json(text, path) if is_json else _names_of_lines(text, path)
+    _check_names(names, folders, path)
+    return tuple(names[folder] for folder in folders)
+
+
+def _names_of_json(text: str, path: Path) -> dict[str, str]:
+    wanted = 'write {"folder": "name for the prompt"}, a name for each folder'
+    try:
+        pairs = json.loads(text, object_pairs_hook=tuple)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON: {error}", wanted) from error
+    if not isinstance(pairs, tuple):
+        raise UserError(f"{path} is not a JSON object", wanted)
+    names: dict[str, str] = {}
+    for folder, name in pairs:
+        if not isinstance(name, str):
+            raise UserError(f"{path}: the name of '{folder}' is not text in quotes", wanted)
+        if folder in names:
+            raise UserError(f"{path} names '{folder}' twice", "keep one of the two")
+        names[folder] = " ".join(name.split())
+    return names
+
+
+def _names_of_lines(text: str, path: Path) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        parts = line.split(maxsplit=1)
+        if not parts:
+            continue
+        folder = parts[0]
+        if folder in names:
+            raise UserError(f"{path}:{number}: '{folder}' is named twice", "keep one of the two lines")
+        names[folder] = " ".join(parts[1].split()) if len(parts) > 1 else ""
+    return names
+
+
+def _check_names(names: Mapping[str, str], folders: Sequence[str], path: Path) -> None:
+    """Refuses a name for no folder, a folder without a name, and two names that make one prompt."""
+    if strange := [folder for folder in names if folder not in folders]:
+        close = nearest(strange[0], [folder for folder in folders if folder not in names])
+        if any(folder.startswith(f"{strange[0]} ") for folder in folders):
+            fix = 'name folders that have blanks in JSON: {"my folder": "name for the prompt"}'
+        else:
+            fix = f"did you mean '{close[0]}'?" if close else "remove it, or name each class folder as it is spelled"
+        more = f", nor are {len(strange) - 1:,} others" if len(strange) > 1 else ""
+        raise UserError(f"{path}: '{strange[0]}' is no class folder{more}", fix)
+    if unnamed := [folder for folder in folders if not names.get(folder)]:
+        more = f", nor have {len(unnamed) - 1:,} others" if len(unnamed) > 1 else ""
+        raise UserError(f"{path}: class folder '{unnamed[0]}' has no name{more}", "add a name for each folder")
+    first: dict[str, str] = {}
+    for folder in folders:
+        alike = names[folder].replace("_", " ").casefold()
+        if alike in first:
+            raise UserError(
+                f"{path}: '{first[alike]}' and '{folder}' are both '{names[folder]}'; their prompts would be the same",
+                "give them different names, or put their images in one folder",
+            )
+        first[alike] = folder

@@ -1,5 +1,9 @@
 """Files to RGB images: the format comes from the bytes, and what cannot be read is named."""
 
+import os
+import struct
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +17,15 @@ IMAGE_SUFFIXES = frozenset(
 )
 """file name endings taken for images, lower case; the decoder itself does not look at them"""
 
+LARGE = 16_000_000
+"""pixels above which images are decoded one at a time, however many threads decode"""
+HUGE = 40_000_000
+"""pixels above which an image is made smaller while it is decoded"""
+KEPT_SIDE = 1024
+"""pixels that stay of a huge image's shorter side, at least; no backbone's crop is larger"""
+
 _FIX = "remove or repair it, or list the good files in a CSV"
+_SMALLER = "save it smaller or remove it, or list the good files in a CSV"
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -24,10 +36,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PHOTOMETRIC, _BITS, _COMPRESSION, _SAMPLES, _EXTRA = 262, 258, 259, 277, 338
+_BLOCK = 1 << 20
+
+_one_large = threading.Lock()
 
 
-def read_file(path: Path) -> Image.Image:
-    """`decode` of a file's bytes.
+def read_file(path: Path, as_published: bool = False) -> Image.Image:
+    """`decode` of a file's bytes. A file that cannot be read is named at once; nothing is tried again.
 
     Raises:
         UserError: the file is missing, cannot be opened, or is no image; names it.
@@ -35,60 +51,173 @@ def read_file(path: Path) -> Image.Image:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be opened: {error.strerror or error}", _FIX) from error
-    return decode(data, str(path))
+        raise UserError(f"{printable(path)} cannot be opened: {error.strerror or error}", _FIX) from error
+    return decode(data, printable(path), as_published)
 
 
-def decode(data: bytes, name: str) -> Image.Image:
+def printable(path: str | Path) -> str:
+    r"""A path as text that any UTF-8 file or terminal takes: bytes that are no UTF-8 become '\xff'."""
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a character, which no file name has but JSON can say
+        return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def decode(data: bytes, name: str, as_published: bool = False) -> Image.Image:
     """Image bytes to an upright RGB image: transparency over white, 16 bits scaled to 8, a film's first frame.
+
+    Memory stays bounded: images above `LARGE` pixels are decoded one at a time behind a lock; one above `HUGE` comes
+    out at ½, ¼ or ⅛ of its sides, as far as the shorter keeps `KEPT_SIDE` (a JPEG is never decoded larger; others are
+    reduced afterwards); Pillow refuses more than 2 · `Image.MAX_IMAGE_PIXELS` (179 megapixels) from the header alone.
 
     Args:
         data: the file's bytes, of any format Pillow reads.
         name: how to call the file in an error.
+        as_published: as the papers' code reads images, Pillow's `convert("RGB")`: not turned by EXIF, transparency
+            dropped, none made smaller. But 16 bits are scaled here too: `convert` would clip them to white, and no set
+            of the papers has any.
 
     Raises:
         UserError: no image, cut short, or so large that it may be a decompression bomb.
     """
     try:
-        with Image.open(BytesIO(data)) as image:
-            image.load()
-            return _rgb(_upright(image))
+        with opened(data) as image, _in_line(image):
+            return _plain_rgb(image) if as_published else _as_seen(image)
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name} is too large to decode safely: {error}", _FIX) from error
+        raise UserError(f"{name} is too large to decode safely: {error}", _SMALLER) from error
     except Image.UnidentifiedImageError as error:
         raise UserError(f"{name} is not an image ({len(data):,} bytes)", _FIX) from error
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, IndexError … on bad bytes
         raise UserError(f"{name} cannot be decoded: {error or type(error).__name__}", _FIX) from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation says; an invalid or unreadable one is ignored (0 occurs in Pets and ImageNet)."""
+def opened(data: bytes) -> Image.Image:
+    """The image as Pillow opens it: header read, pixels not yet decoded.
+
+    Raises what Pillow raises.
+    """
     try:
-        orientation = image.getexif().get(_ORIENTATION)
+        return Image.open(BytesIO(data))
+    except Image.UnidentifiedImageError:
+        mended = _called_rgb(data)
+        if mended is None:
+            raise
+        return Image.open(BytesIO(mended))
+
+
+def orientation(image: Image.Image) -> int | None:
+    """The number EXIF gives, valid or not (0 occurs in Pets and ImageNet); None without one or where EXIF is broken."""
+    try:
+        found = image.getexif().get(_ORIENTATION)
     except Exception:  # a broken EXIF block is no reason to refuse sound pixels
-        return image
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+        return None
+    return found if isinstance(found, int) else None
+
+
+def _in_line(image: Image.Image) -> AbstractContextManager[object]:
+    return _one_large if image.width * image.height > LARGE else nullcontext()
+
+
+def _plain_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    if _is_deep(image):
+        return _eight_bits(image)
+    image.info.pop("transparency", None)  # dropped anyway; Pillow would warn of it for each palette image
+    return image.convert("RGB")
+
+
+def _as_seen(image: Image.Image) -> Image.Image:
+    factor = _reduction(image.size)
+    if factor > 1:
+        image.draft(None, (image.width // factor, image.height // factor))  # does nothing but for JPEG
+    image.load()
+    image = _over_white(_upright(image))
+    factor = _reduction(image.size)
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _reduction(size: tuple[int, int]) -> int:
+    """How many times smaller: the largest of libjpeg's scales that keeps the shorter side; 1 up to `HUGE`."""
+    if size[0] * size[1] <= HUGE:
+        return 1
+    return next((factor for factor in (8, 4, 2) if min(size) // factor >= KEPT_SIDE), 1)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _UPRIGHT.get(orientation(image) or 1)
     return image if turn is None else image.transpose(turn)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+def _over_white(image: Image.Image) -> Image.Image:
+    if _is_deep(image):
+        return _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Numbers of more than 8 bits to uint8, the same way for every image of a kind.
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("F", "I") or image.mode.startswith("I;")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Numbers of more than 8 bits to 8, the same way for every image of a kind, a block of rows at a time.
 
     Whole numbers up to 65,535 are taken for 16 bits, floats up to 1 for fractions and up to 255 for bytes; what lies
     outside has no known range and is stretched from its smallest to its largest.
     """
+    values = np.asarray(image)
     whole = np.issubdtype(values.dtype, np.integer)
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = values.min(), values.max()
+    rows = max(1, _BLOCK // values.shape[1])
+    blocks = [slice(top, top + rows) for top in range(0, len(values), rows)]
+    ends = [(block.min(), block.max()) for block in (_finite(values[place]) for place in blocks)]
+    low, high = min(least for least, _ in ends), max(most for _, most in ends)
     if low >= 0 and high <= (65535 if whole else 255):
         low, high = 0.0, 65535.0 if whole else 1.0 if high <= 1 else 255.0
-    return np.rint((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
+    out = np.empty(values.shape, np.uint8)
+    for place in blocks:
+        out[place] = np.rint((_finite(values[place]) - low) / max(high - low, 1e-12) * 255)
+    return Image.fromarray(out).convert("RGB")
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+
+
+def _called_rgb(data: bytes) -> bytes | None:
+    """A TIFF whose header calls its colours grey, with that word put right; None for any other bytes.
+
+    CVC-ClinicDB's frames are uncompressed RGB of 3 × 8 bits with PhotometricInterpretation 1 (BlackIsZero) in place
+    of 2 (RGB). Pillow refuses that mixture.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
+        return None
+    try:
+        places = _tiff_places(data, order)
+        found = {tag: _shorts(data, order, places[tag]) for tag in (_PHOTOMETRIC, _BITS, _SAMPLES)}
+        compression = _shorts(data, order, places[_COMPRESSION]) if _COMPRESSION in places else (1,)
+    except (struct.error, KeyError):
+        return None
+    wanted = {_PHOTOMETRIC: (1,), _BITS: (8, 8, 8), _SAMPLES: (3,)}
+    if found != wanted or compression != (1,) or _EXTRA in places:
+        return None
+    at = places[_PHOTOMETRIC] + 8
+    return data[:at] + struct.pack(f"{order}H", 2) + data[at + 2 :]
+
+
+def _tiff_places(data: bytes, order: str) -> dict[int, int]:
+    """Tag → where its 12 bytes start, for the first image of a TIFF."""
+    (start,) = struct.unpack_from(f"{order}L", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    entries = range(start + 2, start + 2 + 12 * count, 12)
+    return {struct.unpack_from(f"{order}H", data, entry)[0]: entry for entry in entries}
+
+
+def _shorts(data: bytes, order: str, entry: int) -> tuple[int, ...]:
+    """The 16-bit numbers of a TIFF tag; up to two of them stand in the entry itself. Empty for any other type."""
+    _, kind, count, elsewhere = struct.unpack_from(f"{order}HHLL", data, entry)
+    if kind != 3 or count > 8:
+        return ()
+    return struct.unpack_from(f"{order}{count}H", data, entry + 8 if count <= 2 else elsewhere)

@@ -163,6 +163,8 @@ class Method:
     name: ClassVar[str]
     title: ClassVar[str]
     mergeable: ClassVar[bool] = True
+    open_vocabulary: ClassVar[bool] = True
+    """whether it can choose among other class names than those it was trained on"""
     starts_within: ClassVar[float] = 0.0
     """largest |logit difference| / max|logit| to the backbone before training"""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -36,6 +36,7 @@ class LinearProbe(Method):
     name: ClassVar[str] = "linear_probe"
     title: ClassVar[str] = "Linear probe"
     mergeable: ClassVar[bool] = False
+    open_vocabulary: ClassVar[bool] = False
     presets: ClassVar = {"paper": {}, "small": {}}
 
     C: float = 0.0

@@ -139,8 +139,7 @@ def _shots(run: Mapping[str, Any]) -> str:
 
 def _results(metrics: Mapping[str, Any]) -> str:
     lines = ["| | accuracy | 95 % interval | images | mean over classes | calibration error |", "|" + " --- |" * 6]
-    for key, title in (("test", "this adapter"), ("zero_shot", "zero-shot, the same images")):
-        found = _table(metrics, key)
+    for title, found in _measured(metrics):
         cells = (
             title,
             words.percent(found.get("accuracy")),
@@ -151,6 +150,19 @@ def _results(metrics: Mapping[str, Any]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _measured(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A row's title and numbers: the adapter and the backbone on every test."""
+    zero_shot = _table(metrics, "zero_shot")
+    alone = "accuracy" in zero_shot
+    names = ["test"] if alone else [name for name in zero_shot if isinstance(zero_shot[name], Mapping)]
+    for name in names:
+        if "accuracy" not in _table(metrics, name):
+            continue
+        told = "" if alone else f", {_inline(name)}"
+        yield f"this adapter{told}", _table(metrics, name)
+        yield f"zero-shot{told}, the same images", zero_shot if alone else _table(zero_shot, name)
 
 
 def _retention(rows: Mapping[str, Any]) -> str:
@@ -210,7 +222,8 @@ def _kept(run: Mapping[str, Any]) -> str:
 
 
 def _calibration(metrics: Mapping[str, Any]) -> str:
-    ece = words.number(_table(metrics, "test").get("ece"))
+    main = next((found for _, found in _measured(metrics)), {})
+    ece = words.number(main.get("ece"))
     if ece is None:
         return "how far it is off was not measured."
     return f"on the test images it is off by {words.percent(ece)} on average (expected calibration error)."

@@ -85,9 +85,18 @@ def tiles(record: Record) -> list[Tile]:
     else:
         beside = f"{words.percent(-removed)} more errors than zero-shot"
     return [
-        Tile("after", words.percent(row["accuracy"]), f"95 % {words.interval(row['interval'])}, {images}"),
+        Tile(
+            "after" if record.main in ("test", None) else f"after, {record.main}",
+            words.percent(row["accuracy"]),
+            f"95 % {words.interval(row['interval'])}, {images}",
+        ),
         Tile("zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
         Tile("gain, points", words.points(row["gain"]), beside),
+        *(
+            Tile(each["test"], words.percent(each["accuracy"]), f"zero-shot {words.percent(each['zero_shot'])}")
+            for each in every_test(record)
+            if each["test"] != record.main
+        ),
         Tile(
             "trained numbers",
             words.count(spent["trainable_parameters"]),
@@ -126,7 +135,28 @@ def result(record: Record) -> list[Block]:
     blocks += [Text(note) for note in disagreements(record)]
     if len(tests := every_test(record)) > 1:
         blocks.append(Table("Every test", ACCURACIES, tests))
+    if told := apart(record):
+        blocks.append(facts("Known and unknown classes", told))
     return blocks
+
+
+def apart(record: Record) -> list[tuple[str, str]]:
+    """How well unknown classes were told from known ones, under domain generalization's open set."""
+    metrics = record.section("metrics")
+    after, zero_shot = metrics.get("open_set"), metrics.get("zero_shot")
+    before = zero_shot.get("open_set") if isinstance(zero_shot, Mapping) else None
+    if not isinstance(after, Mapping) or not isinstance(before, Mapping):
+        return []
+    titles = {
+        "auroc": "AUROC of the best class's probability, known against unknown",
+        "known_accuracy": "known images right and not rejected",
+        "unknown_accuracy": "unknown images rejected",
+        "h_score": "harmonic mean of these two",
+    }
+    return [
+        (title, f"{words.percent(before.get(key))} zero-shot, {words.percent(after.get(key))} after")
+        for key, title in titles.items()
+    ]
 
 
 def _measure(key: str, value: float | None) -> str:

@@ -75,7 +75,8 @@ class Record:
 
     @property
     def data(self) -> str:
-        return str(self.section("data").get("name") or "unnamed data")
+        name, target = str(self.section("data").get("name") or "unnamed data"), self.run.get("target")
+        return f"{name} → {target}" if target else name
 
     @property
     def model(self) -> str:
@@ -106,6 +107,13 @@ class Record:
             and not name.startswith("zero_shot")
             and not name.endswith("_zero_shot")
         ]
+
+    def harmonic_mean(self) -> tuple[float | None, float | None]:
+        """Of base and novel accuracy: after, and zero-shot."""
+        metrics = self.section("metrics")
+        zero_shot = metrics.get("zero_shot")
+        before = zero_shot.get("harmonic_mean") if isinstance(zero_shot, Mapping) else None
+        return words.number(metrics.get("harmonic_mean")), words.number(before)
 
     def after(self, name: str | None = None) -> Measure | None:
         name = name or self.main

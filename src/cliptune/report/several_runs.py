@@ -16,7 +16,7 @@ from cliptune.report.captions import (
     usual_shots,
     where,
 )
-from cliptune.report.compare import Named, Pairs, Place, groups, leader, name_all, pairs, seen_from, shots_text
+from cliptune.report.compare import Named, Pairs, Place, by_test, groups, leader, name_all, pairs, seen_from, shots_text
 from cliptune.report.read import Record
 from cliptune.report.several_costs import costs, every_run, forgotten, provenance
 from cliptune.report.tables import Column, Row, run_row
@@ -41,7 +41,7 @@ def page_of(records: Sequence[Record]) -> Page:
         verdict=verdict.of_several(runs, found),
         tiles=tiles(rows, places),
         sections=[
-            Section("means", "Accuracy, mean over seeds", means(rows, places, order, notes)),
+            Section("means", "Accuracy, mean over seeds", means(rows, places, order, notes) + each_test(by_test(runs))),
             Section("pairs", "Paired differences", differences(runs, found, places)),
             Section("forgotten", "What was forgotten, beside what was gained", forgotten(rows, places, order)),
             Section("cost", "What it cost", [costs(rows)]),
@@ -94,6 +94,24 @@ def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], n
     )
     blocks.append(Table("Mean and sample standard deviation over seeds", columns, shown))
     return blocks
+
+
+def each_test(rows: Sequence[Row]) -> list[Block]:
+    """Base and novel, or a set and its variants: the plots above speak of the first test alone."""
+    if not rows:
+        return []
+    columns = (
+        Column("label", "method"),
+        *where(rows),
+        Column("shots", "shots", shots_cell),
+        Column("test", "test"),
+        Column("runs", "runs", words.count),
+        Column("accuracy", "mean", words.percent),
+        Column("deviation", "± s.d., points", spread),
+        Column("zero_shot", "zero-shot", words.percent),
+        Column("gain", "gain, points", words.points),
+    )
+    return [Table("Every test, mean and sample standard deviation over seeds", columns, rows)]
 
 
 def mean_figures(

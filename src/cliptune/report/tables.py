@@ -43,6 +43,9 @@ def headline(record: Record) -> Row:
     }
 
 
+HARMONIC = "harmonic mean of base and novel"
+
+
 def every_test(record: Record) -> list[Row]:
     """A row per named test: base and novel, or the four ImageNets, not only the headline's."""
     rows = []
@@ -59,6 +62,11 @@ def every_test(record: Record) -> list[Row]:
                 "gain": after.accuracy - before.accuracy if before else None,
             }
         )
+    mean, before_mean = record.harmonic_mean()
+    if mean is not None:
+        gain = mean - before_mean if before_mean is not None else None
+        measured = {"accuracy": mean, "zero_shot": before_mean, "gain": gain}
+        rows.append({"test": HARMONIC, "n": None, "interval": None, **measured})
     return rows
 
 

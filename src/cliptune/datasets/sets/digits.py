@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from cliptune.datasets.base import Augment, ImageSet, Item
+from cliptune.datasets.base import Augment, ImageSet, Item, Missing
 from cliptune.errors import UserError
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -21,8 +21,8 @@ _SIDE = 32
 _TRAIN, _VAL = 597, 200
 
 
-def load(root: str | None = None, task: str = "") -> ImageSet:
-    """The digits with their fixed split; `root` is not used.
+def load(root: str | None = None, task: str = "", missing: Missing = "refuse") -> ImageSet:
+    """The digits with their fixed split; `root` and `missing` are not used.
 
     Raises:
         UserError: a `task` is given; the digits have none.

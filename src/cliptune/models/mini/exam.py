@@ -18,6 +18,8 @@ from cliptune.datasets.world.captions import with_article
 
 from .model import embed_images, embed_texts
 
+TASKS = ("digits", "capitals", "shapes", "colours", "counts")
+"""the tasks of the drawn world that are asked; held-out pairs are asked below, with more pictures"""
 _REPEATS = 16
 """pictures of each held-out pair"""
 
@@ -37,7 +39,7 @@ def questions() -> dict[str, Question]:
     """The whole exam; the images are the same on every call."""
     return {
         "real digits": _real_digits(),
-        **{task: _world(task) for task in world.tasks},
+        **{task: _world(task) for task in TASKS},
         "held-out pairs": _held_out_pairs(),
     }
 

@@ -1,0 +1,155 @@
+"""`cliptune check --data …` without a method: what a copy of a data set holds, and how the untouched backbone fares."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cliptune.cli import output
+
+if TYPE_CHECKING:
+    from cliptune.datasets.base import ImageSet
+
+MOST = 20_000
+"""images that are looked at unless more are asked for"""
+SHOWN = 5
+AGREES = 1.0
+"""points by which a zero-shot accuracy may differ from a published one: other image libraries resize differently"""
+
+
+def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None, zero_shot: bool, device: str) -> None:
+    """Print what was understood of `chosen["data.name"]`, faults of its files and, if asked, zero-shot accuracy.
+
+    Args:
+        chosen: dotted settings of [data], [model] and [train]. picture: where nine thumbnails go.
+        most: images to look at; 0 all, None `MOST`.
+    """
+    from cliptune.datasets import open_set
+    from cliptune.datasets.inspect import examine, thumbnails, understood
+    from cliptune.recipe import assemble
+
+    recipe = assemble({"method": {"name": "zero_shot"}}, chosen, "paper")
+    data = recipe.data
+    imageset = open_set(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
+    facts = understood(imageset)
+    _say_understood(facts)
+    looked = examine(imageset, MOST if most is None else most or None)
+    faults = looked.facts()
+    _say_faults(faults)
+    place = picture or Path(f"{imageset.name.replace('/', '-')}-thumbnails.png")
+    thumbnails(imageset, place)
+    output.say(f"  nine of its images: {place}")
+    found = {**facts, "examined": faults, "thumbnails": str(place)}
+    if zero_shot:
+        found["zero_shot"] = zero_shot_of(imageset, recipe, device)
+        _say_zero_shot(found["zero_shot"])
+    output.result(found)
+
+
+def zero_shot_of(imageset: "ImageSet", recipe: Any, device: str) -> dict[str, Any]:
+    """Accuracy of the untouched backbone on the test split, beside what was published."""
+    from cliptune import published
+    from cliptune.datasets.base import prompts
+    from cliptune.datasets.pixels import Pixels
+    from cliptune.models.backbone import load
+    from cliptune.protocols.few_shot import need, usable
+    from cliptune.tasks.classify import measure, predict, scorer
+    from cliptune.training.compute import compute
+
+    need(imageset, "--zero-shot", "test")
+    template = usable(recipe.data.template or None, imageset)
+    backbone = load(recipe.model.name)
+    machine = compute(device, recipe.train.dtype, backbone.parameters)
+    backbone.to(machine.device)
+    tokens = backbone.tokens(prompts(imageset.classes, template))
+    pixels = Pixels(imageset, imageset.test, backbone.preprocess, cache_bytes=0)
+    seen = measure(predict(scorer(backbone, tokens), pixels, backbone, machine, 256), imageset.classes)
+    architecture = published_name(backbone.model)
+    column = imageset.facts.column if imageset.facts else ""
+    told = published.zero_shot(column, architecture) if column and architecture else []
+    return {
+        "model": backbone.name,
+        "architecture": architecture,
+        "template": template,
+        "own_template": template == imageset.templates[0],
+        "accuracy": seen["accuracy"],
+        "interval": seen["interval"],
+        "n": seen["n"],
+        "published": [
+            {"source": each.source, "accuracy": each.value / 100, "difference": seen["accuracy"] - each.value / 100}
+            for each in told
+        ],
+        "agrees": any(abs(100 * seen["accuracy"] - each.value) <= AGREES for each in told) if told else None,
+    }
+
+
+def published_name(model: Any) -> str:
+    """'ViT-B/16' where a backbone has OpenAI's architecture of that name; '' otherwise. Weights are not compared."""
+    from cliptune import published
+    from cliptune.models import zoo
+
+    def shape(config: Any) -> tuple:
+        vision, text = config.vision_config, config.text_config
+        sizes = (vision.hidden_size, vision.num_hidden_layers, vision.image_size, vision.patch_size, vision.hidden_act)
+        return (*sizes, text.hidden_size, text.num_hidden_layers)
+
+    return next(
+        (told for name, told in published.BACKBONES.items() if shape(zoo.ZOO[name].config()) == shape(model.config)), ""
+    )
+
+
+def _say_understood(facts: Mapping[str, Any]) -> None:
+    counts = ", ".join(f"{number:,} {split}" for split, number in facts["counts"].items())
+    where = facts["root"] or "no files"
+    output.say(f"{facts['name']} · {len(facts['classes'])} classes · {counts} images · {where}")
+    told = facts["published"]
+    if told:
+        wanted = ", ".join(f"{number:,} {split}" for split, number in told["counts"].items() if number)
+        same = "as published" if told["matches"] else f"published: {told['classes']} classes, {wanted}"
+        output.say(f"  split: {facts['split']} · {same}")
+    else:
+        output.say(f"  split: {facts['split']}")
+    names = facts["classes"]
+    output.say(f"  classes: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
+    output.say(f"  prompt: {facts['templates'][0]!r}")
+    for domain, counted in (facts.get("domains") or {}).items():
+        output.say(f"  {domain}: " + ", ".join(f"{number:,} {split}" for split, number in counted.items()))
+    for note in facts["notes"]:
+        output.say(f"  note: {note}")
+
+
+def _say_faults(faults: Mapping[str, Any]) -> None:
+    output.say(f"  looked at {faults['looked_at']:,} of {faults['images']:,} images")
+    titles = {
+        "unreadable": "cannot be read",
+        "odd": "odd files",
+        "duplicates": "exact duplicates across splits or labels",
+        "near_duplicates": "near duplicates across splits",
+    }
+    for key, title in titles.items():
+        found = faults[key]
+        if not found:
+            continue
+        output.say(f"  {title}: {len(found):,}")
+        rows = found.items() if isinstance(found, Mapping) else [(" = ".join(map(str, each)), "") for each in found]
+        for path, remark in list(rows)[:SHOWN]:
+            output.say(f"    {path}{f': {remark}' if remark else ''}")
+
+
+def _say_zero_shot(found: Mapping[str, Any]) -> None:
+    low, high = found["interval"]
+    output.say(
+        f"  zero-shot, {found['model']}, {found['template']!r}: {100 * found['accuracy']:.1f} % "
+        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {found['n']:,})"
+    )
+    if not found["published"]:
+        output.say("  no zero-shot accuracy was published for this set and backbone in the papers we hold")
+        return
+    for each in found["published"]:
+        beside = f"{100 * each['difference']:+.1f} points"
+        output.say(f"  published: {100 * each['accuracy']:.1f} % ({each['source']}), {beside}")
+    if found["agrees"]:
+        output.say("  they agree: data, prompts and weights are right")
+    elif not found["own_template"]:
+        output.say("  they differ; the published one is for the data set's own prompt: leave data.template out")
+    else:
+        output.say("  they differ: look at the counts and class names above, and whether these are OpenAI's weights")

@@ -1,0 +1,63 @@
+"""ImageNet in full size: 1,331,167 files are listed in seconds, within a gigabyte."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cliptune.datasets.imagenet import published_names
+
+TRAIN, VAL = 1_281_167, 50_000
+MOST_LINKS = 60_000
+"""of one file: ext4 allows 65,000"""
+
+LISTING = """
+import json, resource, sys, time
+from cliptune.datasets import open_set
+start = time.perf_counter()
+found = open_set("imagenet", sys.argv[1])
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+last = found.train[-1]
+print(json.dumps([len(found.train), len(found.test), len(found.classes), last.label, seconds, peak]))
+"""
+
+
+def build(root: Path, train: int, val: int) -> None:
+    """Empty files under ImageNet's names, spread evenly over the classes; links where the file system has them."""
+    made, source = 0, root
+    for part, count in (("train", train), ("val", val)):
+        for label, wnid in enumerate(published_names()):
+            folder = root / "imagenet" / "images" / part / wnid
+            folder.mkdir(parents=True)
+            for number in range(label, count, 1000):
+                if made % MOST_LINKS == 0:
+                    source = root / f"empty-{made}"
+                    source.touch()
+                os.link(source, folder / f"{wnid}_{number}.JPEG")
+                made += 1
+
+
+def listed(root: Path) -> tuple[int, int, int, int, float, int]:
+    """Numbers of train, test and class entries, the last label, seconds and peak bytes, of a process of its own."""
+    done = subprocess.run([sys.executable, "-c", LISTING, str(root)], capture_output=True, text=True, check=True)
+    return tuple(json.loads(done.stdout))
+
+
+def test_listing_is_complete_at_a_small_size(tmp_path: Path):
+    build(tmp_path / "data", 2_000, 1_000)
+    train, test, classes, last, seconds, _ = listed(tmp_path / "data")
+    assert (train, test, classes, last) == (2_000, 1_000, 1000, 999)
+    assert seconds < 10
+
+
+@pytest.mark.slow
+def test_listing_all_of_imagenet_takes_seconds(tmp_path: Path):
+    build(tmp_path / "data", TRAIN, VAL)
+    train, test, classes, last, seconds, peak = listed(tmp_path / "data")
+    assert (train, test, classes, last) == (TRAIN, VAL, 1000, 999)
+    assert seconds < 20
+    assert peak < 1e9
