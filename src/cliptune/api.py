@@ -54,5 +54,6 @@ def train(
     chosen["data.name"] = (imageset.source or imageset.name) if imageset else data
     if imageset:
         chosen["data.split_seed"] = imageset.split_seed
+        chosen |= {f"data.{key}": value for key, value in imageset.opened.items()}
     plan = prepare(tables, chosen, preset, device, backbone, imageset)
     return execute(plan, Path(out) if out else None, resume=resume, fresh=fresh)

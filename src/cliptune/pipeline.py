@@ -136,6 +136,7 @@ def prepare(
     tokens = tokens_for(backbone, words)
     if imageset.source:
         options = {**options, "data.name": str(Path(imageset.source).resolve())}
+    options = {**options, **{f"data.{key}": value for key, value in imageset.opened.items()}}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
     train = dataclasses.replace(final.train, dtype=machine.dtype)
     final = dataclasses.replace(final, protocol=protocol, train=train)
@@ -315,7 +316,7 @@ def describe(plan: Plan, adapter: Adapter, folder: Path) -> dict[str, Any]:
             "val": len(episode.val),
             "test": sum(len(test.items) for test in episode.tests.values()),
             "split": episode.imageset.split,
-            "notes": list(episode.imageset.notes),
+            "notes": list(episode.notes),
             "episode_sha256": episode.sha256,
         },
         "tests": {

@@ -1,11 +1,12 @@
-"""Measuring a finished run again: its own test split, or other data."""
+"""Measuring a finished run again: its own tests, or other data."""
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet, Item, prompts
+from cliptune.datasets.episodes import Test
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.models.shortcuts import using
@@ -20,46 +21,65 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     Args:
         data: a data set or path; None is the run's own. template: None is the run's, or the other data's first.
 
+    Returns:
+        data, template, zero_shot, adapted of the first test; and, where the run has several, all of them in `tests`.
+
     Raises:
         UserError: no test images; other classes for a method whose head knows only its own.
     """
+    if template is not None and template.count("{}") != 1:
+        raise UserError(f"--template {template!r}", "write one {} where the class name goes")
     settings = run.record["recipe"]["data"]
-    imageset = open_set(data or settings["name"], root or settings["root"] or None, settings["split_seed"])
-    if not data:
-        imageset = as_tested(run, imageset)
-    if not imageset.test:
-        raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
+    base = root or settings["root"] or None
+    tests = {"test": other_data(run, data, base, settings)} if data else own_tests(run, base, settings)
     dtype = run.record["environment"]["dtype"]
     machine = compute(device, "auto" if dtype == "float16" else dtype, run.backbone.parameters)
     run.to(machine.device)
-    if data and not run.adapter.method.open_vocabulary and imageset.classes != run.classes:
+    batch = run.record["recipe"]["evaluate"]["batch"]
+    found = {}
+    with using(run.shortcuts):
+        for name, test in tests.items():
+            chosen = template or test.template
+            tokens = run.backbone.tokens(prompts(test.classes, chosen))
+            pixels = Pixels(test.imageset, test.items, run.backbone.preprocess)
+            both = {
+                key: measure(predict(score, pixels, run.backbone, machine, batch), test.classes)
+                for key, score in (
+                    ("zero_shot", scorer(run.backbone, tokens)),
+                    ("adapted", scorer_of(run.adapter, tokens)),
+                )
+            }
+            found[name] = {"data": test.imageset.name, "template": chosen, **both}
+    first = next(iter(found.values()))
+    return first if len(found) == 1 else {**first, "tests": found}
+
+
+def other_data(run: Run, data: str, root: str | None, settings: Mapping[str, Any]) -> Test:
+    """The test split of data that the run was not made for."""
+    imageset = open_set(data, root, settings["split_seed"])
+    if not imageset.test:
+        raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
+    if not run.adapter.method.open_vocabulary and imageset.classes != run.classes:
         raise UserError(
             f"{run.adapter.method.name} knows only the classes it was fitted on", "evaluate it on its own data"
         )
-    template = template or (imageset.templates[0] if data else run.record["data"]["template"])
-    if template.count("{}") != 1:
-        raise UserError(f"--template {template!r}", "write one {} where the class name goes")
-    tokens = run.backbone.tokens(prompts(imageset.classes, template))
-    pixels = Pixels(imageset, imageset.test, run.backbone.preprocess)
-    batch = run.record["recipe"]["evaluate"]["batch"]
-    with using(run.shortcuts):
-        adapted = scorer_of(run.adapter, tokens)
-        before = predict(scorer(run.backbone, tokens), pixels, run.backbone, machine, batch)
-        after = predict(adapted, pixels, run.backbone, machine, batch)
-    return {
-        "data": imageset.name,
-        "template": template,
-        "zero_shot": measure(before, imageset.classes),
-        "adapted": measure(after, imageset.classes),
-    }
+    return Test(imageset, imageset.test, imageset.classes, imageset.templates[0])
 
 
-def as_tested(run: Run, imageset: ImageSet) -> ImageSet:
-    """The run's own (first) test's images and classes, from its episode.json; `imageset` only reads the pixels.
+def own_tests(run: Run, root: str | None, settings: Mapping[str, Any]) -> dict[str, Test]:
+    """The run's own test images and classes, from its episode.json; the image sets only read the pixels.
 
-    Splitting your own images again would give another test split as soon as a file was added or removed.
+    Splitting your own images again would give another test split as soon as a file was added or removed. What was
+    missing then may be missing now, so nothing else is asked of the copy.
     """
     episode = json.loads((run.folder / "episode.json").read_text("utf-8"))
-    items = tuple(Item(path, label) for path, label in episode["tests"][run.tests[0]])
-    told = episode.get("tested", {}).get(run.tests[0], episode)
-    return dataclasses.replace(imageset, classes=tuple(told["classes"]), test=items)
+    opened: dict[str, ImageSet] = {}
+    tests = {}
+    for name in run.tests:
+        told = episode.get("tested", {}).get(name) or {"data": episode["data"], **episode}
+        source = settings["name"] if told["data"] == episode["data"] else told["data"]
+        if source not in opened:
+            opened[source] = open_set(source, root, settings["split_seed"], "skip")
+        items = tuple(Item(path, label) for path, label in episode["tests"][name])
+        tests[name] = Test(opened[source], items, tuple(told["classes"]), told["template"])
+    return tests

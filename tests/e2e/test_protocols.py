@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cliptune.api import train
+from cliptune.datasets import open_set
+from cliptune.models.backbone import Backbone
+from cliptune.reevaluate import measure_again
 from cliptune.runs import Run
 from cliptune.statistics import harmonic
 from tests.cli.conftest import draw_photos
@@ -47,6 +51,10 @@ def test_base_to_novel(few: None, cliptune: Cliptune) -> None:
     assert "this adapter, novel" in card
     again = cliptune("evaluate", "run", "--json").done().json
     assert again["adapted"]["accuracy"] == metrics["base"]["accuracy"]
+    assert {name: told["adapted"]["accuracy"] for name, told in again["tests"].items()} == {
+        name: metrics[name]["accuracy"] for name in ("base", "novel")
+    }
+    assert "digits, novel: zero-shot" in cliptune("evaluate", "run").done().out
 
 
 def test_two_base_to_novel_runs_are_compared_by_both_harmonic_means(few: None, cliptune: Cliptune) -> None:
@@ -57,6 +65,14 @@ def test_two_base_to_novel_runs_are_compared_by_both_harmonic_means(few: None, c
     page = Path("both.html").read_text("utf-8")
     assert "harmonic mean, mean of the runs" in page
     assert "harmonic mean, of the mean accuracies" in page
+
+
+def test_variants_of_a_protocol_are_not_mixed(few: None, cliptune: Cliptune) -> None:
+    for half in ("base", "novel"):
+        words = ("--shots", "1", "--set", f"protocol.half={half}", *SHORT[:-1], half)
+        cliptune("train", "lora", "--protocol", "base-to-novel", *words).done()
+    cliptune("report", "base", "novel", "--out", "both.html").done()
+    assert "base-to-novel (trained on novel)" in Path("both.html").read_text("utf-8")
 
 
 def test_out_of_distribution(few: None, cliptune: Cliptune) -> None:
@@ -147,3 +163,29 @@ def test_what_cannot_be_read_is_left_out_only_on_request(tmp_path: Path, cliptun
     record = json.loads(Path("run/run.json").read_text("utf-8"))
     assert sum(record["data"][part] for part in ("train", "val", "test")) == 15
     assert "3.jpg" in record["data"]["notes"][0]
+    assert "3.jpg" in Path("run/adapter/README.md").read_text("utf-8")
+    assert cliptune("evaluate", "run").done()
+
+
+def test_a_copy_with_missing_files_is_evaluated_again_from_anywhere(
+    tmp_path: Path, cliptune: Cliptune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains.pacs_dassl(tmp_path / "data")
+    next((tmp_path / "data").rglob("cartoon/dog/*.jpg")).unlink()
+    monkeypatch.chdir(tmp_path)
+    words = ("train", "dg-lora", "--data", "pacs", "--root", "data", "--set", "protocol.target=photo", *SHORT)
+    assert "listed files are not there" in cliptune(*words).err
+    cliptune(*words, "--set", "data.missing=skip").done()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = cliptune("evaluate", tmp_path / "run", "--json").done().json
+    assert found["adapted"]["accuracy"] == Run(tmp_path / "run").metrics["test"]["accuracy"]
+
+
+def test_an_image_set_from_python_brings_its_root(tmp_path: Path, mini: Backbone) -> None:
+    domains.pacs_dassl(tmp_path / "data")
+    pacs = open_set("pacs", str(tmp_path / "data"))
+    chosen = {"protocol.name": "domain-generalization", "protocol.target": "photo", "train.steps": 2}
+    run = train(mini, pacs, "lora", settings={**chosen, "evaluate.retention": "none"}, out="run", device="cpu")
+    assert run.record["recipe"]["data"]["root"] == str((tmp_path / "data").resolve())
+    assert measure_again(run, None, None, None, "cpu")["adapted"]["n"] == run.metrics["test"]["n"]

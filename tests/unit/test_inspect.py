@@ -82,7 +82,9 @@ def test_understood_counts_classes_and_splits():
     ("known", "matches"),
     [
         ({"classes": 3, "counts": (7, 0, 2)}, True),
-        ({"classes": 3}, True),
+        ({"classes": 3}, None),
+        ({"classes": 3, "counts": (None, None, 2)}, True),
+        ({"classes": 3, "counts": (None, None, 3)}, False),
         ({"counts": (7, 0, 2)}, True),
         ({"classes": 4, "counts": (7, 0, 2)}, False),
         ({"classes": 3, "counts": (7, 0, 3)}, False),

@@ -39,7 +39,7 @@ def domain_set(open_set: OpenSet | None = None, domains: tuple[str, ...] = DOMAI
     """Train and val lists per domain; test is both, as Dassl tests a held-out domain."""
     train = tuple(Item(f"{d}/{c}/t{n}.jpg", c, d) for d in domains for c in range(classes) for n in range(4))
     val = tuple(Item(f"{d}/{c}/v0.jpg", c, d) for d in domains for c in range(classes))
-    facts = Facts("Domains", "", "", ("domains",), domains=domains, open_set=open_set)
+    facts = Facts("Domains", "", "", ("domains",), classes=5, domains=domains, open_set=open_set)
     parts = {"train": train, "val": val, "test": train + val}
     return image_set(classes, name="domains", domains=domains, facts=facts, **parts)
 
@@ -113,6 +113,15 @@ def test_other_sets_need_a_test_split_and_a_name_of_their_own() -> None:
         out_of_distribution(few, [image_set(2, name="other", test=())])
     with pytest.raises(UserError, match="more than once"):
         out_of_distribution(few, [image_set(2, name="things")])
+    with pytest.raises(UserError, match="cannot be called 'validation'"):
+        out_of_distribution(few, [image_set(2, name="validation")])
+
+
+def test_notes_on_other_copies_are_told_with_their_names() -> None:
+    source = image_set(4, notes=("short of images",))
+    other = image_set(2, name="other", notes=("6 images, not 10,000",))
+    episode = out_of_distribution(few_shot(source, 2, 1), [other])
+    assert episode.notes == ("short of images", "other: 6 images, not 10,000")
 
 
 # domain generalization
@@ -141,6 +150,12 @@ def test_shots_are_per_class_and_domain() -> None:
 
 
 OPEN = OpenSet((frozenset({3, 0}), frozenset({0, 2}), frozenset({2})), unknown=frozenset({1, 4}))
+
+
+def without(imageset: ImageSet, domain: str, labels: set[int]) -> ImageSet:
+    """The set without a domain's test images of these classes."""
+    kept = tuple(item for item in imageset.test if item.domain != domain or item.label not in labels)
+    return replace(imageset, test=kept)
 
 
 def test_the_open_set_gives_each_source_its_classes() -> None:
@@ -175,6 +190,9 @@ def test_known_test_classes_may_be_fewer_than_the_sources_have() -> None:
         (domain_set(), {"target": "photo", "open_set": True}, "no open-set classes are known"),
         (domain_set(OPEN, DOMAINS[:3]), {"target": "art", "open_set": True}, "are for 3 sources, here are 2"),
         (replace(domain_set(), val=()), {"target": "photo", "target_split": "val"}, "no val images of 'photo'"),
+        (domain_set(OPEN, classes=4), {"target": "photo", "open_set": True}, "numbers among 5, this copy has 4"),
+        (without(domain_set(OPEN), "photo", {1, 4}), {"target": "photo", "open_set": True}, "unknown classes"),
+        (without(domain_set(OPEN), "photo", {0, 2, 3}), {"target": "photo", "open_set": True}, "of known classes"),
     ],
 )
 def test_refused_domains(imageset: ImageSet, options: dict, told: str) -> None:
@@ -195,6 +213,7 @@ def test_full_data_is_everything() -> None:
     episode = of(image_set(4), name="full-data")
     assert (episode.train, episode.val, episode.shots) == (image_set(4).train, image_set(4).val, None)
     assert episode.protocol == "full-data"
+    assert of(image_set(4), name="few-shot", shots="all").protocol == "full-data", "the same by another name"
 
 
 @pytest.mark.parametrize(("name", "shots"), [("few-shot", 16), ("base-to-novel", 16), ("full-data", None)])

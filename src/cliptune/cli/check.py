@@ -119,7 +119,7 @@ def understood(plan: "Plan") -> dict[str, Any]:
         "val": len(episode.val),
         "test": sum(len(test.items) for test in episode.tests.values()),
         "tests": {name: len(test.items) for name, test in episode.tests.items()},
-        "notes": list(episode.imageset.notes),
+        "notes": list(episode.notes),
         "episode_sha256": episode.sha256,
         "prompts": plan.prompts[:3],
         "too_long": plan.backbone.too_long(plan.prompts),

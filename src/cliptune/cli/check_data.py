@@ -1,5 +1,6 @@
 """`cliptune check --data …` without a method: what a copy of a data set holds, and how the untouched backbone fares."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
     """
     from cliptune.datasets import open_set
     from cliptune.datasets.inspect import examine, thumbnails, understood
+    from cliptune.errors import UserError
     from cliptune.recipe import assemble
 
     recipe = assemble({"method": {"name": "zero_shot"}}, chosen, "paper")
@@ -36,11 +38,19 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
     faults = looked.facts()
     _say_faults(faults)
     place = picture or Path(f"{imageset.name.replace('/', '-')}-thumbnails.png")
-    thumbnails(imageset, place)
-    output.say(f"  nine of its images: {place}")
     found = {**facts, "examined": faults, "thumbnails": str(place)}
+    try:
+        thumbnails(imageset, place)
+        output.say(f"  nine of its images: {place}")
+    except UserError as problem:
+        found["thumbnails"] = None
+        output.say(f"  no thumbnails: {problem.what}")
     if zero_shot:
+        if data.missing == "skip":
+            good = tuple(item for item in imageset.test if item.path not in looked.unreadable)
+            imageset = dataclasses.replace(imageset, test=good)
         found["zero_shot"] = zero_shot_of(imageset, recipe, device)
+        found["zero_shot"]["whole"] = bool(facts["published"] and facts["published"]["matches"])
         _say_zero_shot(found["zero_shot"])
     output.result(found)
 
@@ -104,7 +114,8 @@ def _say_understood(facts: Mapping[str, Any]) -> None:
     told = facts["published"]
     if told:
         wanted = ", ".join(f"{number:,} {split}" for split, number in told["counts"].items() if number)
-        same = "as published" if told["matches"] else f"published: {told['classes']} classes, {wanted}"
+        wanted = f"{told['classes']} classes, {wanted or 'image counts are not known'}"
+        same = "as published" if told["matches"] else f"published: {wanted}"
         output.say(f"  split: {facts['split']} · {same}")
     else:
         output.say(f"  split: {facts['split']}")
@@ -147,8 +158,10 @@ def _say_zero_shot(found: Mapping[str, Any]) -> None:
     for each in found["published"]:
         beside = f"{100 * each['difference']:+.1f} points"
         output.say(f"  published: {100 * each['accuracy']:.1f} % ({each['source']}), {beside}")
-    if found["agrees"]:
+    if found["agrees"] and found["whole"]:
         output.say("  they agree: data, prompts and weights are right")
+    elif found["agrees"]:
+        output.say("  they agree, but this copy is not the published one: see the counts and notes above")
     elif not found["own_template"]:
         output.say("  they differ; the published one is for the data set's own prompt: leave data.template out")
     else:

@@ -1,4 +1,4 @@
-"""`cliptune evaluate`: measure a finished run again, on its test split or on other data."""
+"""`cliptune evaluate`: measure a finished run again, on its tests or on other data."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ def evaluate(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Measure a finished run on its own test split, or on other data with that data's class names.
+    """Measure a finished run on its own tests, or on other data with that data's class names.
 
     cliptune evaluate runs/dora-digits-16shot-s1 --data world/digits
     """
@@ -24,10 +24,12 @@ def evaluate(
     from cliptune.runs import Run
 
     found: dict[str, Any] = measure_again(Run.open(run), data, root, template, device)
-    before, after = found["zero_shot"], found["adapted"]
-    low, high = after["interval"]
-    output.say(
-        f"{found['data']}: zero-shot {output.percent(before['accuracy'])}, adapted {output.percent(after['accuracy'])} "
-        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {after['n']})"
-    )
+    for name, told in found.get("tests", {"": found}).items():
+        before, after = told["zero_shot"], told["adapted"]
+        low, high = after["interval"]
+        output.say(
+            f"{told['data']}{f', {name}' if name not in ('', told['data']) else ''}: "
+            f"zero-shot {output.percent(before['accuracy'])}, adapted {output.percent(after['accuracy'])} "
+            f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {after['n']})"
+        )
     output.result({"run": str(Path(run)), **found})

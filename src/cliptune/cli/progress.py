@@ -88,7 +88,7 @@ def describe_plan(plan: "Plan") -> None:
         held_out = f" · held-out domain: {episode.target}" if episode.target else ""
         tests = ", ".join(f"{name} ({len(test.items)})" for name, test in episode.tests.items())
         output.say(f"{episode.protocol}{held_out} · tests: {tests}")
-    for note in episode.imageset.notes:
+    for note in episode.notes:
         output.say(f"note: {note}")
     output.say(
         f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -51,10 +52,17 @@ def open_set(
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
     if root and not Path(root).expanduser().is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
+    found = _open(name, root, seed, missing, names)
+    opened: dict[str, str] = {"missing": missing}
+    opened |= {key: str(Path(path).expanduser().resolve()) for key, path in (("root", root), ("names", names)) if path}
+    return dataclasses.replace(found, opened=opened)
+
+
+def _open(name: str, root: str | None, seed: int, missing: Missing, names: str | None) -> ImageSet:
     path = Path(name).expanduser()
-    if root and _lies_below(name, root):
-        pass  # standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets
-    elif path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv"):
+    # Standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets.
+    named = root is not None and "/" not in name and _lies_below(name, root)
+    if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")):
         return _own_images(path, seed, names)
     if path.is_file() and path.suffix == ".py":
         return _own_module(path, root, missing)
@@ -108,11 +116,15 @@ def _looks_like_path(name: str) -> bool:
 
 def _own_module(path: Path, root: str | None, missing: Missing) -> ImageSet:
     """What the `load` of a Python file returns; the file is run."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"cliptune_data_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:
+        raise UserError(f"{path} cannot be run: {type(problem).__name__}: {problem}", "mend that file") from problem
     if not callable(getattr(module, "load", None)):
         raise UserError(f"{path} has no function `load`", "see docs/howto/add-a-data-set.md")
     found = module.load(root=root, task="", missing=missing)

@@ -4,7 +4,8 @@ An ImageSet lists items and knows how to read one. It says nothing about shots o
 `protocols/` turns an ImageSet into an Episode by a pure function.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -76,8 +77,20 @@ class ImageSet:
     """in the order of the papers; `test` then holds what the literature tests a held-out domain on"""
     facts: "Facts | None" = field(default=None, repr=False, compare=False)
     """what was published about it"""
+    opened: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """how it was opened, as settings of the table [data]: root, missing, names"""
     notes: tuple[str, ...] = ()
     """what somebody should know about this copy: rows left out, a split that is not the published one"""
+
+
+def distinct(classes: Sequence[str]) -> list[str]:
+    """Class names that tell classes apart: a name that several labels share is followed by the label.
+
+    >>> distinct(("missile", "dog", "missile"))
+    ['missile (0)', 'dog', 'missile (2)']
+    """
+    times = Counter(classes)
+    return [f"{name} ({label})" if times[name] > 1 else name for label, name in enumerate(classes)]
 
 
 def prompts(classes: tuple[str, ...], template: str) -> list[str]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cliptune.datasets.base import ImageSet
+from cliptune.datasets.cutting import cut
 from cliptune.datasets.published import (
     NO_SPLIT_FILE,
     Copy,
     Row,
     Splits,
-    cut,
     image_set,
     sorted_folders,
     sorted_images,

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -31,11 +33,8 @@ class Test:
     """labelled by index into `classes`; −1 where none of them is right (open set)"""
     classes: tuple[str, ...]
     template: str
-
-    @property
-    def known(self) -> bool:
-        """Whether its images show one of `classes`."""
-        return not self.items or self.items[0].label >= 0
+    known: bool = True
+    """whether its images show one of `classes`"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,13 @@ class Episode:
     seed: int
     target: str = ""
     """the held-out domain, under domain generalization"""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What somebody should know about the copies: of the image set, and of others that are tested."""
+        others = {test.imageset.name: test.imageset.notes for test in self.tests.values()}
+        others.pop(self.imageset.name, None)
+        return self.imageset.notes + tuple(f"{name}: {note}" for name, notes in others.items() for note in notes)
 
     @cached_property
     def sha256(self) -> str:
@@ -99,24 +105,26 @@ class Episode:
 def readable(episode: Episode) -> Episode:
     """The episode without images that cannot be read; every image is read once to know. A note says which.
 
+    The shots are drawn before, so that all who have the same lists train on the same images but for the lost ones.
+
     Raises:
-        UserError: a split loses all its images.
+        UserError: a split, or a class in training, loses all its images.
     """
     lost: list[str] = []
 
     def kept(imageset: ImageSet, items: tuple[Item, ...], what: str) -> tuple[Item, ...]:
-        good = []
-        for item in items:
-            try:
-                imageset.read(item)
-                good.append(item)
-            except UserError as problem:
-                lost.append(problem.what)
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            problems = list(pool.map(partial(_problem, imageset), items))
+        lost.extend(problem for problem in problems if problem)
+        good = tuple(item for item, problem in zip(items, problems, strict=True) if not problem)
         if items and not good:
             raise UserError(f"no {what} image of '{imageset.name}' can be read, first: {lost[0]}", "get the data again")
-        return tuple(good)
+        return good
 
     train, val = (kept(episode.imageset, getattr(episode, part), part) for part in ("train", "val"))
+    if gone := {item.label for item in episode.train} - {item.label for item in train}:
+        name = episode.classes[min(gone)]
+        raise UserError(f"no training image of '{name}' can be read", "repair some, or draw more with --shots")
     tests = {name: replace(test, items=kept(test.imageset, test.items, name)) for name, test in episode.tests.items()}
     if not lost:
         return episode
@@ -124,6 +132,14 @@ def readable(episode: Episode) -> Episode:
     note = f"{many} left out, first: {lost[0]}"
     noted = replace(episode.imageset, notes=(*episode.imageset.notes, note))
     return replace(episode, imageset=noted, train=train, val=val, tests=tests)
+
+
+def _problem(imageset: ImageSet, item: Item) -> str:
+    try:
+        imageset.read(item)
+    except UserError as problem:
+        return problem.what
+    return ""
 
 
 def _rows(items: Sequence[Item]) -> list[tuple[str, int]]:

@@ -11,7 +11,6 @@ names.txt:  n01440764 tench                     the first blank separates, as in
 """
 
 import csv
-import hashlib
 import json
 import os
 from collections import defaultdict
@@ -22,6 +21,7 @@ from pathlib import Path
 from PIL import Image
 
 from cliptune.datasets.base import Augment, ImageSet, Item
+from cliptune.datasets.cutting import cut
 from cliptune.datasets.images import IMAGE_SUFFIXES, read_file
 from cliptune.errors import UserError
 from cliptune.registry import nearest
@@ -207,31 +207,11 @@ def _classes(found: Splits, path: Path) -> tuple[str, ...]:
 def _complete(found: Splits, seed: int) -> tuple[Splits, str]:
     """All three splits, and a word on where they come from."""
     if "" in found:
-        return _cut(found[""], seed, val=0.2, test=0.3), f"made here, seed {seed}"
+        return cut(found[""], val=0.2, test=0.3, seed=seed), f"made here, seed {seed}"
     if "val" in found:
         return found, "given"
-    cut = _cut(found["train"], seed, val=0.2, test=0.0)
-    return {**cut, "test": found["test"]}, f"given; val is 20 % of train, cut off here, seed {seed}"
-
-
-def _cut(pairs: Iterable[tuple[str, str]], seed: int, val: float, test: float) -> dict[str, list[tuple[str, str]]]:
-    """Shares of each class, rounded; a class of one image is all train, of two (50/20/30) train and test."""
-    by_class = defaultdict(list)
-    for pair in pairs:
-        by_class[pair[1]].append(pair)
-    splits: dict[str, list[tuple[str, str]]] = {name: [] for name in _SPLITS}
-    for label in sorted(by_class):
-        drawn = sorted(by_class[label], key=lambda pair: draw(pair[0], seed))
-        to_test = round(test * len(drawn))
-        to_val = to_test + round(val * len(drawn))
-        splits["test"] += sorted(drawn[:to_test])
-        splits["val"] += sorted(drawn[to_test:to_val])
-        splits["train"] += sorted(drawn[to_val:])
-    return splits
-
-
-def draw(path: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\0{path}".encode("utf-8", "surrogateescape")).digest()
+    parts = cut(found["train"], val=0.2, test=0.0, seed=seed)
+    return {**parts, "test": found["test"]}, f"given; val is 20 % of train, cut off here, seed {seed}"
 
 
 def _items(pairs: Iterable[tuple[str, str]], classes: Sequence[str]) -> tuple[Item, ...]:

@@ -98,7 +98,7 @@ def open_test_set(
     return assemble(copy, classes, {"test": scan(copy, "", labels, facts.counts[2])})
 
 
-def scan(copy: Copy, part: str, labels: Mapping[str, int], published: int) -> tuple[Item, ...]:
+def scan(copy: Copy, part: str, labels: Mapping[str, int], published: int | None) -> tuple[Item, ...]:
     """The images of the class folders in `part`, by label and then by file name.
 
     A class keeps its label whatever else this copy lacks; what it lacks is noted.
@@ -106,7 +106,7 @@ def scan(copy: Copy, part: str, labels: Mapping[str, int], published: int) -> tu
     Args:
         part: below the image folder; '' for itself.
         labels: by folder name.
-        published: how many images there should be.
+        published: how many images there should be, if that is known.
 
     Raises:
         UserError: no class folders there.
@@ -122,7 +122,7 @@ def scan(copy: Copy, part: str, labels: Mapping[str, int], published: int) -> tu
         items += [Item(below + file, label) for file in sorted_images(top / folder)]
     if strays := [folder for folder in folders if folder not in labels]:
         copy.notes.append(f"{len(strays):,} folders of {top} are no class and are left out, first {strays[0]}")
-    if len(items) != published:
+    if published is not None and len(items) != published:
         copy.notes.append(
             f"{top} has {len(items):,} images in {len(found):,} of {len(labels):,} classes; published are {published:,}"
         )

@@ -70,12 +70,11 @@ def _published(imageset: ImageSet) -> dict[str, Any] | None:
     if facts is None or not (facts.classes or any(facts.counts)):
         return None
     counts = dict(zip(SPLITS, facts.counts, strict=True))
+    # Where the official validation images are the test, the papers count them once.
+    asked = [split for split in SPLITS if counts[split] is not None and not (split == "val" and facts.val_is_test)]
     matches = facts.classes in (0, len(imageset.classes))
-    if any(facts.counts):
-        # Where the official validation images are the test, the papers count them once.
-        asked = [split for split in SPLITS if not (split == "val" and facts.val_is_test)]
-        matches = matches and all(counts[split] == len(getattr(imageset, split)) for split in asked)
-    return {"title": facts.title, "classes": facts.classes, "counts": counts, "matches": matches}
+    matches = matches and all(counts[split] == len(getattr(imageset, split)) for split in asked)
+    return {"title": facts.title, "classes": facts.classes, "counts": counts, "matches": matches if asked else None}
 
 
 class Place(NamedTuple):

@@ -6,7 +6,7 @@ other people's pickles there are not looked at.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,8 +50,8 @@ class Facts:
     nested: tuple[str, ...] = ()
     """image folders that some copies hold inside a folder of the same name: cars_train/cars_train/"""
     classes: int = 0
-    counts: tuple[int, int, int] = (0, 0, 0)
-    """images in train, val and test; 0 where a split does not exist"""
+    counts: tuple[int | None, int | None, int | None] = (None, None, None)
+    """images in train, val and test; 0 where a split does not exist, None where no source tells"""
     templates: tuple[str, ...] = (PHOTO,)
     split_file: str = ""
     """CoOp's list of the three splits"""
@@ -322,25 +322,3 @@ def folder_rows(copy: Copy, folders: Mapping[str, str]) -> list[Row]:
             raise UserError(f"{copy.images / folder} has no images", "complete the copy, or remove the folder")
         rows += [(f"{folder}/{file}", label, name) for file in files]
     return rows
-
-
-def cut(rows: Iterable[Row], val: float, test: float) -> dict[str, list[Row]]:
-    """Each class cut into the three splits, by a hash of its paths: the same for everybody with these files.
-
-    Args:
-        val, test: shares of each class, rounded.
-    """
-    from cliptune.datasets.folder import draw
-
-    by_label: dict[int, list[Row]] = {}
-    for row in rows:
-        by_label.setdefault(row[1], []).append(row)
-    parts: dict[str, list[Row]] = {"train": [], "val": [], "test": []}
-    for label in sorted(by_label):
-        drawn = sorted(by_label[label], key=lambda row: draw(row[0], 0))
-        to_test = round(test * len(drawn))
-        to_val = to_test + round(val * len(drawn))
-        parts["test"] += sorted(drawn[:to_test])
-        parts["val"] += sorted(drawn[to_test:to_val])
-        parts["train"] += sorted(drawn[to_val:])
-    return parts

@@ -64,6 +64,8 @@ def resolved(chosen: "ProtocolSettings", imageset: ImageSet) -> "ProtocolSetting
     _refuse_foreign(chosen)
     shots = shots_of(chosen)
     changes: dict[str, Any] = {"shots": "all" if shots is None else shots}
+    if chosen.name == "few-shot" and shots is None:
+        changes["name"] = "full-data"
     if chosen.name == "domain-generalization":
         changes["target"] = find_target(imageset, chosen.target)
     if chosen.name in ELSEWHERE and not chosen.tests:

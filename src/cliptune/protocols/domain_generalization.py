@@ -61,13 +61,18 @@ def domain_generalization(
         classes, tests = imageset.classes, {"test": tuple(there)}
     else:
         classes, train, val, tests = _apart(imageset, published_open_set(imageset), train, val, there)
+    if empty := [name for name, items in tests.items() if not items]:
+        what = "images of unknown classes" if empty[0] == "unknown" else "images of known classes"
+        raise UserError(f"'{imageset.name}': {target} has no {what}", "complete the copy, or leave open_set out")
     return Episode(
         imageset=imageset,
         classes=classes,
         template=template,
         train=train,
         val=val,
-        tests={name: Test(imageset, items, classes, template) for name, items in tests.items()},
+        tests={
+            name: Test(imageset, items, classes, template, known=name != "unknown") for name, items in tests.items()
+        },
         protocol="domain-generalization",
         shots=shots,
         seed=seed,
@@ -109,6 +114,12 @@ def known_classes(imageset: ImageSet, sources: Sequence[str]) -> dict[str, froze
 def published_open_set(imageset: ImageSet) -> OpenSet:
     """Raises UserError where nothing was published."""
     published = imageset.facts.open_set if imageset.facts else None
+    if published is not None and imageset.facts and len(imageset.classes) != imageset.facts.classes:
+        raise UserError(
+            f"open-set classes of '{imageset.name}' are numbers among {imageset.facts.classes}, "
+            f"this copy has {len(imageset.classes)}",
+            "complete the copy, or leave protocol.open_set out",
+        )
     if published is None:
         raise UserError(f"no open-set classes are known for '{imageset.name}'", "leave protocol.open_set out")
     return published

@@ -12,6 +12,9 @@ from cliptune.datasets.episodes import Episode, Test
 from cliptune.errors import UserError
 from cliptune.protocols.few_shot import need, usable
 
+RESERVED = ("base", "novel", "unknown", "validation", "zero_shot", "harmonic_mean", "open_set")
+"""names that mean something else in a run's metrics"""
+
 
 def out_of_distribution(few: Episode, others: Sequence[ImageSet], template: str | None = None) -> Episode:
     """A few-shot episode with a further test for every image set in `others`, called by its name.
@@ -25,6 +28,10 @@ def out_of_distribution(few: Episode, others: Sequence[ImageSet], template: str 
     tests = dict(few.tests)
     for other in others:
         need(other, few.protocol, "test")
+        if other.name in RESERVED:
+            raise UserError(
+                f"a tested set cannot be called '{other.name}'", "rename its folder: the record uses that name"
+            )
         if other.name in tests or other.name == few.imageset.name:
             raise UserError(f"protocol.tests names '{other.name}' more than once", "the source is tested anyway")
         tests[other.name] = Test(other, other.test, other.classes, usable(template, other))

@@ -116,7 +116,7 @@ def _front(run: Mapping[str, Any]) -> Iterator[str]:
         yield f"base_model: {json.dumps(str(hub), ensure_ascii=False)}"
     yield "pipeline_tag: zero-shot-image-classification"
     yield "tags:"
-    for tag in ("clip", "few-shot", "adapter", run.get("method"), data.get("name")):
+    for tag in ("clip", run.get("protocol") or "few-shot", "adapter", run.get("method"), data.get("name")):
         if tag:
             yield f"- {json.dumps(str(tag), ensure_ascii=False)}"
 
@@ -134,7 +134,8 @@ def _bullets(pairs: list[tuple[str, Any]]) -> str:
 def _shots(run: Mapping[str, Any]) -> str:
     count = words.number(run.get("shots"))
     many = "all training images" if count is None else f"{words.these(int(count), 'image')} per class"
-    return f"{many}, seed {words.plain(run.get('seed'))}"
+    held_out = f", without the domain {_inline(run['target'])}" if run.get("target") else ""
+    return f"{many}{held_out}, seed {words.plain(run.get('seed'))}"
 
 
 def _results(metrics: Mapping[str, Any]) -> str:
@@ -149,6 +150,11 @@ def _results(metrics: Mapping[str, Any]) -> str:
             words.percent(found.get("ece")),
         )
         lines.append("| " + " | ".join(cells) + " |")
+    for key, title in (("harmonic_mean", "harmonic mean of base and novel"), ("open_set", "AUROC, known or unknown")):
+        after, before = metrics.get(key), _table(metrics, "zero_shot").get(key)
+        after, before = (found.get("auroc") if isinstance(found, Mapping) else found for found in (after, before))
+        if words.number(after) is not None:
+            lines.append(f"| {title} | {words.percent(after)} (zero-shot {words.percent(before)}) | | | | |")
     return "\n".join(lines)
 
 
@@ -206,6 +212,7 @@ def _data(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("classes", f"{len(classes):,}: {_some(classes)}" if classes else None),
         ("prompt", data.get("template")),
         ("split", data.get("split")),
+        *(("note", note) for note in data.get("notes") or ()),
         ("episode (sha256)", data.get("episode_sha256")),
     ]
 

@@ -60,6 +60,24 @@ class Pairs:
     refused: list[str] = field(default_factory=list)
 
 
+def protocol_of(record: Record) -> str:
+    """The protocol's name, with what sets this variant of it apart: those are other tasks, not other seeds."""
+    chosen = record.section("recipe").get("protocol")
+    chosen = chosen if isinstance(chosen, Mapping) else {}
+    told = [
+        text
+        for text in (
+            "trained on novel" if chosen.get("half") == "novel" else "",
+            "open set" if chosen.get("open_set") else "",
+            "the target's val" if chosen.get("target_split") == "val" else "",
+            f"sampler {chosen['sampler']}" if chosen.get("sampler") not in (None, "dassl") else "",
+        )
+        if text
+    ]
+    name = str(record.run.get("protocol") or "unnamed protocol")
+    return f"{name} ({', '.join(told)})" if told else name
+
+
 def name_all(records: Sequence[Record]) -> tuple[list[Named], list[str]]:
     """Label every record; of two runs of one label and cell the one finished last stays, and a note says so."""
     model_hashes = defaultdict(set)
@@ -70,7 +88,7 @@ def name_all(records: Sequence[Record]) -> tuple[list[Named], list[str]]:
         model = record.model
         if len(model_hashes[model]) > 1:
             model = f"{model} {str(record.section('model').get('sha256'))[:8]}"
-        return Place(record.data, model, str(record.run.get("protocol") or "unnamed protocol"))
+        return Place(record.data, model, protocol_of(record))
 
     cells = [Cell(place(record), record.run.get("shots"), record.run.get("seed")) for record in records]
     latest: dict[tuple[str, Cell], Named] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cliptune.datasets.base import distinct
 from cliptune.errors import UserError
 from cliptune.report import words
 from cliptune.statistics import wilson
@@ -86,7 +87,7 @@ class Record:
     def classes(self) -> list[str]:
         named = self.section("data").get("classes")
         if isinstance(named, list) and named:
-            return [str(name) for name in named]
+            return distinct([str(name) for name in named])
         seen = self.predictions.labels + self.predictions.guesses if self.predictions else ()
         return list(dict.fromkeys(seen))
 

@@ -6,7 +6,7 @@ from cliptune.report import words
 from cliptune.report.blocks import Kind, Verdict
 from cliptune.report.compare import Named, Pairs, Place, leader, seen_from
 from cliptune.report.read import Record
-from cliptune.report.tables import Row, headline, paired_test, retention, why_unpaired
+from cliptune.report.tables import Row, every_test, headline, paired_test, retention, why_unpaired
 
 LEADS = {
     "gain": "Adapting helped.",
@@ -34,6 +34,13 @@ def of_one(record: Record) -> Verdict:
     else:
         numbers += f". No paired test: {why_unpaired(record)}, so only intervals that lie apart count as a difference."
     kind = judge(row, pair)
+    if others := [each for each in every_test(record) if each["test"] != record.main]:
+        told = "; ".join(
+            f"{each['test']} {words.percent(each['zero_shot'])} → {words.percent(each['accuracy'])} "
+            f"({words.points(each['gain'])} points)"
+            for each in others[:4]
+        )
+        numbers = f"On {record.main}: {numbers} Besides: {told}."
     return Verdict(kind, LEADS[kind], (numbers, forgotten(record)))
 
 

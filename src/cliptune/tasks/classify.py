@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel
 
+from cliptune.datasets.base import distinct
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter
@@ -126,7 +127,7 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     correct = predictions.correct
     accuracy = float(correct.mean())
     per_class = {}
-    for index, name in enumerate(classes):
+    for index, name in enumerate(distinct(classes)):
         mine = predictions.labels == index
         if mine.any():
             per_class[name] = {"accuracy": float(correct[mine].mean()), "n": int(mine.sum())}
@@ -143,7 +144,7 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
 
 def to_csv(predictions: Predictions, paths: Sequence[str], classes: Sequence[str]) -> str:
     """path,label,prediction,score,top5: one line an image, names instead of numbers, top5 joined by '|'."""
-    text = io.StringIO()
+    text, classes = io.StringIO(), distinct(classes)
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["path", "label", "prediction", "score", "top5"])
     for path, label, ranked, score in zip(paths, predictions.labels, predictions.ranked, predictions.score):

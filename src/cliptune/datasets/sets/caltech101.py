@@ -9,7 +9,8 @@ and BACKGROUND_Google holds a file, tmp, that is no image. Other tools count 101
 """
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import Copy, Facts, Row, cut, folder_rows, open_published, sorted_folders
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import Copy, Facts, Row, folder_rows, open_published, sorted_folders
 
 NOT_CLASSES = ("BACKGROUND_Google", "Faces_easy")
 RENAMED = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike", "airplanes": "airplane"}

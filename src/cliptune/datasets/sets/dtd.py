@@ -9,7 +9,8 @@ numbers of the files have gaps.
 """
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import PHOTO, Copy, Facts, Row, cut, folder_rows, open_published, sorted_folders
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import PHOTO, Copy, Facts, Row, folder_rows, open_published, sorted_folders
 
 FACTS = Facts(
     title="Describable Textures (DTD)",

@@ -9,7 +9,8 @@ release in 13 bands (.tif) is another set.
 """
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import PHOTO, Copy, Facts, Row, cut, folder_rows, open_published, sorted_folders
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import PHOTO, Copy, Facts, Row, folder_rows, open_published, sorted_folders
 from cliptune.errors import UserError
 from cliptune.registry import plain
 

@@ -9,7 +9,8 @@ labels of the official training images are noisy, and some images are grey.
 """
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import PHOTO, Copy, Facts, Row, cut, folder_rows, open_published, sorted_folders
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import PHOTO, Copy, Facts, Row, folder_rows, open_published, sorted_folders
 
 FACTS = Facts(
     title="Food-101",

@@ -67,7 +67,6 @@ def load(root: str | None = None, task: str = "", missing: Missing = "refuse") -
     else:
         train = ()
         copy.notes.append(f"{copy.images} has no train folder, so nothing can be trained on it")
-    copy.notes.append("val and test are the same images: what is chosen on val is chosen on the test")
     return assemble(copy, tuple(names.values()), {"train": train, "val": test, "test": test})
 
 

@@ -13,7 +13,8 @@ the classes otherwise: they are not read.
 import json
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import PHOTO, Copy, Facts, Row, cut, open_published
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import PHOTO, Copy, Facts, Row, open_published
 from cliptune.datasets.splits import annotation, read_mat
 from cliptune.errors import UserError
 

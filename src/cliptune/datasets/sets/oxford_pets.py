@@ -9,7 +9,8 @@ and 41 pictures that no list names. Some .jpg are PNG or GIF inside, some say an
 """
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import PHOTO, Copy, Facts, Row, cut, open_published
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import PHOTO, Copy, Facts, Row, open_published
 from cliptune.datasets.splits import inside, read_lines
 from cliptune.errors import UserError
 

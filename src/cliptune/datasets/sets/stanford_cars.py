@@ -11,7 +11,8 @@ the images otherwise, are not. The official downloads are gone.
 """
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import Copy, Facts, Row, cut, near, open_published
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import Copy, Facts, Row, near, open_published
 from cliptune.datasets.splits import inside, read_mat
 from cliptune.errors import UserError
 

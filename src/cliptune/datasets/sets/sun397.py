@@ -10,7 +10,8 @@ test/ have other paths and are not read.
 """
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import Copy, Facts, Row, cut, open_published
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import Copy, Facts, Row, open_published
 from cliptune.datasets.splits import inside, read_lines
 from cliptune.errors import UserError
 

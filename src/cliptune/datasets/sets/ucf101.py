@@ -12,7 +12,8 @@ Handstand_Pushups say HandStand. CoOp made the frames: the official archive hold
 import re
 
 from cliptune.datasets.base import ImageSet, Missing
-from cliptune.datasets.published import PHOTO, Copy, Facts, Row, cut, open_published
+from cliptune.datasets.cutting import cut
+from cliptune.datasets.published import PHOTO, Copy, Facts, Row, open_published
 from cliptune.datasets.splits import inside, read_lines
 from cliptune.errors import UserError
 

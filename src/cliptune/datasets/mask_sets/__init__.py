@@ -1,0 +1,111 @@
+"""Sets of images with masks and prompts, by name or by path. A set is one module here with `FACTS` and `load`."""
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+
+from cliptune.datasets.base import Missing
+from cliptune.datasets.published import Facts, is_present
+from cliptune.datasets.segmentation import MaskSet
+from cliptune.errors import UserError
+from cliptune.registry import find, nearest, plain
+
+
+def names() -> list[str]:
+    """Every set that has a module here, sorted; imports none of them."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+@cache
+def aliases() -> dict[str, str]:
+    """Other names of the sets → theirs, from their `FACTS`: 'Kvasir-SEG' → 'kvasir_polyp'."""
+    found: dict[str, str] = {}
+    for name in names():
+        facts = _facts(name)
+        found |= {alias: name for alias in (*facts.folders, *facts.aliases, facts.column) if alias}
+    return found
+
+
+def _facts(name: str) -> Facts:
+    return importlib.import_module(f"{__name__}.{name}").FACTS
+
+
+def open_masks(
+    name: str, root: str | Path | None = None, missing: Missing = "refuse", prompt: str | None = None
+) -> MaskSet:
+    """A set of images with masks, by path or by name.
+
+    Args:
+        name: an existing folder with images/ and masks/, unless `root` holds a set of that name; else a set's name
+            (case, '-' and '_' do not matter).
+        root: the folder that holds the named sets.
+        missing: 'skip' keeps the images whose files are all there.
+        prompt: what to look for in your own images, where no prompts.csv says it; a named set has its own word.
+
+    Raises:
+        UserError: no such path or set, offers the nearest; or the set cannot be opened.
+    """
+    if not str(name).strip():
+        raise UserError(
+            "'' names no images with masks", f"give a folder with images/ and masks/, or one of: {_known()}"
+        )
+    if root is not None and not Path(root).expanduser().is_dir():
+        raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
+    path = Path(name).expanduser()
+    if path.is_dir() and not _lies_below(str(name), root):
+        return _own_masks(path, missing, prompt)
+    if path.is_file():
+        raise UserError(f"{path} is no folder", "give a folder with images/ and masks/")
+    try:
+        known = find_masks(str(name))
+    except UserError:
+        if "/" in str(name) or str(name).startswith((".", "~")):
+            raise _no_folder(path) from None
+        raise
+    if prompt is not None:
+        raise UserError(f"a prompt with the set '{known}'", "it is for your own images; leave it out")
+    return importlib.import_module(f"{__name__}.{known}").load(root=root, missing=missing)
+
+
+def _own_masks(path: Path, missing: Missing, prompt: str | None) -> MaskSet:
+    from cliptune.datasets.mask_sets._own import load
+
+    try:
+        return load(path, missing, prompt)
+    except UserError as error:
+        known = {plain(alias): known for alias, known in aliases().items()}.get(plain(path.resolve().name))
+        if known is None or (path / "images").is_dir() or (path / "anns").is_dir():
+            raise
+        raise UserError(error.what, f"it looks like a named set: say '{known}' with --root {path.parent}") from None
+
+
+def find_masks(name: str) -> str:
+    """The module name of a set by any of its names; case, '-' and '_' do not matter.
+
+    Raises:
+        UserError: no set is called that; offers the nearest.
+    """
+    others = {plain(alias): known for alias, known in aliases().items()}
+    return others.get(plain(name)) or find(name, names(), "set of images with masks")
+
+
+def _lies_below(name: str, root: str | Path | None) -> bool:
+    """Whether a set of that name lies below `root`."""
+    if root is None or "/" in name:
+        return False
+    try:
+        return is_present(_facts(find_masks(name)), root)
+    except UserError:
+        return False
+
+
+def _known() -> str:
+    return ", ".join(names())
+
+
+def _no_folder(path: Path) -> UserError:
+    there = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+    close = nearest(path.name, there)
+    fix = f"did you mean '{path.parent / close[0]}'?" if close else f"give a folder, or one of: {_known()}"
+    return UserError(f"{path}: no such folder", fix)
