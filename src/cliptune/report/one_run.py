@@ -245,6 +245,7 @@ def provenance(record: Record) -> Table:
         ("data", f"{record.data}, {words.these(len(record.classes), 'class', 'classes')}"),
         ("images", splits),
         ("split", data.get("split")),
+        *(("note on the data", note) for note in data.get("notes") or ()),
         ("prompt", data.get("template")),
         ("episode (sha256)", data.get("episode_sha256")),
         ("protocol", record.run.get("protocol")),
