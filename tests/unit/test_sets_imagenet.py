@@ -11,6 +11,7 @@ from cliptune.datasets.base import ImageSet, Item
 from cliptune.datasets.imagenet import published_names, wnids_of
 from cliptune.datasets.sets import imagenet, imagenet_a, imagenet_r, imagenet_sketch, imagenet_v2
 from cliptune.errors import UserError
+from cliptune.protocols.few_shot import few_shot
 from tests.layouts import imagenet as layouts
 
 NAMES = tuple(published_names().values())
@@ -79,13 +80,13 @@ def test_classes_of_one_name_stay_two_classes(root: Path):
     assert missiles == {657: "n03773504", 744: "n04008634"}
 
 
-def test_val_is_the_test_and_says_so(root: Path):
+def test_val_is_the_test_and_the_facts_say_so(root: Path):
     layouts.imagenet(root)
     found = open_set("imagenet", str(root))
     assert found.val is found.test
     assert found.facts is not None
     assert found.facts.val_is_test
-    assert "what is chosen on val is chosen on the test" in found.notes[-1]
+    assert few_shot(found, 1, 1).val == (), "so nothing is chosen on it"
 
 
 def test_part_of_the_set_is_noted(root: Path):
