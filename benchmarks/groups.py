@@ -23,7 +23,8 @@ F32, BF16 = {"dtype": "float32", "steps": 1}, {"dtype": "bfloat16", "steps": 1}
 PEFT: dict[str, Any] = {"side": "peft", "steps": 1}
 FULL: dict[str, Any] = {"method": "full", "steps": 1}
 AST: dict[str, Any] = {"method": "ast", "steps": 1}
-SMALL: dict[str, Any] = {"batch": 8, "classes": 10, "steps": 3, "warm": 1}
+SMALL: dict[str, Any] = {"batch": 8, "classes": 10, "steps": 2, "warm": 1}
+EVALUATE: dict[str, Any] = {"task": "evaluate", "steps": 2}
 MANY: dict[str, Any] = {"classes": 1000, "text_chunk": 100, "chunk": 4, "steps": 1}
 
 HEADLINE = [
@@ -65,17 +66,18 @@ HEADLINE = [
     Group(
         "Evaluation: image features, batch 32",
         {
-            "peft float32, unmerged": {**PEFT, "task": "evaluate"},
-            "peft bf16 autocast, unmerged": {"side": "careful", "task": "evaluate", "steps": 1},
-            "ours float32, merged": {**F32, "task": "evaluate"},
-            "ours bf16, merged": {**BF16, "task": "evaluate"},
+            "peft float32, unmerged": {**PEFT, **EVALUATE},
+            "peft bf16 autocast, unmerged": {"side": "careful", **EVALUATE},
+            "ours float32, merged": {**F32, **EVALUATE},
+            "ours bf16, merged": {**BF16, **EVALUATE},
         },
+        rounds=1,
     ),
     Group(
         "Methods and roads, batch 32, 100 classes",
         {
             **{
-                f"{method} {told}": {**precision, "method": method, "steps": 2}
+                f"{method} {told}": {**precision, "method": method}
                 for told, precision in (("float32", F32), ("bf16", BF16))
                 for method in ("dora", "lora", "lora_xs")
             },
