@@ -360,3 +360,18 @@ def test_names_that_cannot_be_read(trees, tmp_path):
     (tmp_path / "latin.txt").write_bytes("n02 Füchse".encode("latin-1"))
     with pytest.raises(UserError, match="is not UTF-8"):
         load(trees, names=tmp_path / "latin.txt")
+
+
+def test_listed_files_that_are_not_there_are_left_out_on_request(tmp_path):
+    for name in ("a", "b"):
+        for number in range(4):
+            Image.new("RGB", (8, 8)).save(tmp_path / f"{name}{number}.png")
+    rows = [f"{name}{number}.png,{name}" for name in ("a", "b") for number in range(5)]
+    path = tmp_path / "list.csv"
+    path.write_text("image,label\n" + "\n".join(rows) + "\n")
+    with pytest.raises(UserError, match="2 listed files do not exist") as refused:
+        load(path)
+    assert "data.missing=skip" in refused.value.fix
+    found = load(path, missing="skip")
+    assert len(found.train + found.val + found.test) == 8
+    assert found.notes == (f"{path}: 2 listed files do not exist, first 'a4.png' (line 6); left out",)

@@ -41,7 +41,7 @@ def open_set(
             those in `sets/`; else a set's name, as 'digits', or with its part, as 'world/shapes' (case, '-' and '_' do
             not matter).
         root: the folder that holds downloaded sets; drawn and embedded ones need none.
-        missing: 'skip' keeps what exists of a published set's listed files.
+        missing: 'skip' keeps what exists of listed files.
         names: a file with class names for your own images; see `folder.load`.
         seed: of the split, where the user's own images come without one.
 
@@ -63,7 +63,7 @@ def _open(name: str, root: str | None, seed: int, missing: Missing, names: str |
     # Standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets.
     named = root is not None and "/" not in name and _lies_below(name, root)
     if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")):
-        return _own_images(path, seed, names)
+        return _own_images(path, seed, names, missing)
     if path.is_file() and path.suffix == ".py":
         return _own_module(path, root, missing)
     head, _, task = name.partition("/")
@@ -71,7 +71,7 @@ def _open(name: str, root: str | None, seed: int, missing: Missing, names: str |
         known = find_set(head)
     except UserError:
         if path.exists() or _looks_like_path(name):
-            return _own_images(path, seed, names)
+            return _own_images(path, seed, names, missing)
         raise
     if names:
         raise UserError(f"data.names with data set '{known}'", "it names the classes of your own images; leave it out")
@@ -133,7 +133,7 @@ def _own_module(path: Path, root: str | None, missing: Missing) -> ImageSet:
     return dataclasses.replace(found, source=str(path))
 
 
-def _own_images(path: Path, seed: int, names: str | None) -> ImageSet:
+def _own_images(path: Path, seed: int, names: str | None, missing: Missing) -> ImageSet:
     from cliptune.datasets.folder import load
 
-    return load(path, seed, names)
+    return load(path, seed, names, missing)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cliptune.datasets.base import Augment, ImageSet, Item
+from cliptune.datasets.base import Augment, ImageSet, Item, Missing
 from cliptune.datasets.cutting import cut
 from cliptune.datasets.images import IMAGE_SUFFIXES, read_file
 from cliptune.errors import UserError
@@ -34,7 +34,7 @@ Splits = Mapping[str, Sequence[tuple[str, str]]]
 """split → (image path relative to the root, class name)"""
 
 
-def load(path: Path, seed: int = 0, names: str | Path | None = None) -> ImageSet:
+def load(path: Path, seed: int = 0, names: str | Path | None = None, missing: Missing = "refuse") -> ImageSet:
     """An ImageSet of the images in a folder or listed in a CSV file.
 
     Where the user gives no splits they are drawn per class, from `seed` and each image's relative path alone.
@@ -42,6 +42,7 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None) -> ImageSet
     Args:
         names: a file with the class name of every folder (of every label, for a CSV). Only what goes into the prompt
             changes: the classes stay in the order of the folders, so labels and splits are the same without it.
+        missing: 'skip' leaves out what a CSV lists and is not there, with a note.
 
     Raises:
         UserError: nothing is there, its layout has no meaning, or `names` does not fit; names what is wrong.
@@ -49,10 +50,11 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None) -> ImageSet
     path = Path(path).expanduser()
     if not path.exists():
         raise _missing(path)
+    notes: tuple[str, ...] = ()
     if path.is_dir():
         root, found = path, _read_folder(path)
     elif path.suffix.lower() == ".csv":
-        root, found = path.parent, _read_csv(path)
+        root, (found, notes) = path.parent, _read_csv(path, missing)
     else:
         raise UserError(f"{path} is neither a folder nor a CSV file", f"unpack it or give a folder: {_LAYOUT}")
     classes = _classes(found, path)
@@ -71,6 +73,7 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None) -> ImageSet
         about="your own images",
         source=str(path),
         split_seed=seed,
+        notes=notes,
     )
 
 
@@ -138,7 +141,8 @@ def _is_image(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def _read_csv(path: Path) -> Splits:
+def _read_csv(path: Path, missing: Missing) -> tuple[Splits, tuple[str, ...]]:
+    """The images by split, and a note on those that are listed and not there."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -153,11 +157,26 @@ def _read_csv(path: Path) -> Splits:
         raise UserError(f"{path} is not UTF-8 text: {error.reason}", "save it as CSV UTF-8") from error
     except csv.Error as error:
         raise UserError(f"{path} is not a CSV file: {error}", "save it as CSV UTF-8, separated by commas") from error
-    _check_rows(rows, path)
+    gone = _check_rows(rows, path)
     found = defaultdict(list)
     for _, image, label, split in rows:
-        found[split].append((image, label))
-    return found
+        if image not in gone:
+            found[split].append((image, label))
+    if not gone:
+        return found, ()
+    if missing == "refuse":
+        raise _absent_files(path, gone)
+    return found, (f"{_absent_files(path, gone).what}; left out",)
+
+
+def _absent_files(path: Path, absent: Mapping[str, int]) -> UserError:
+    """What to say of images that a CSV lists and that are not there; by their line."""
+    count = "1 listed file does" if len(absent) == 1 else f"{len(absent):,} listed files do"
+    first = next(iter(absent))
+    return UserError(
+        f"{path}: {count} not exist, first '{first}' (line {absent[first]})",
+        f"paths are read relative to {path.parent.resolve()}; --set data.missing=skip leaves them out",
+    )
 
 
 def _row(row: Mapping[str, str | None], columns: Mapping[str, str], where: str) -> tuple[str, str, str]:
@@ -170,18 +189,14 @@ def _row(row: Mapping[str, str | None], columns: Mapping[str, str], where: str) 
     return Path(os.path.normpath(image)).as_posix(), label, split
 
 
-def _check_rows(rows: Sequence[tuple[int, str, str, str]], path: Path) -> None:
+def _check_rows(rows: Sequence[tuple[int, str, str, str]], path: Path) -> dict[str, int]:
+    """Listed images that are not there, with their lines; refuses one that is listed twice."""
     lines: dict[str, int] = {}
     for line, image, _, _ in rows:
         if image in lines:
             raise UserError(f"{path}:{line}: '{image}' is listed twice, first on line {lines[image]}", "keep one line")
         lines[image] = line
-    if missing := [image for image in lines if not (path.parent / image).is_file()]:
-        count = "1 listed file does" if len(missing) == 1 else f"{len(missing):,} listed files do"
-        raise UserError(
-            f"{path}: {count} not exist, first '{missing[0]}' (line {lines[missing[0]]})",
-            f"paths are read relative to {path.parent.resolve()}",
-        )
+    return {image: line for image, line in lines.items() if not (path.parent / image).is_file()}
 
 
 def _classes(found: Splits, path: Path) -> tuple[str, ...]:
