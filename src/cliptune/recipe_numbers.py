@@ -1,0 +1,48 @@
+"""Numbers of a recipe that no run can use, refused with what would do."""
+
+from typing import TYPE_CHECKING
+
+from cliptune.errors import UserError
+
+if TYPE_CHECKING:
+    from cliptune.recipe import Recipe
+
+
+def check_numbers(recipe: "Recipe") -> None:
+    """Refuse numbers no run can use."""
+    lowest = {
+        "train.epochs": 0,
+        "train.steps_per_shot": 1,
+        "train.least_steps": 0,
+        "train.batch": 1,
+        "train.chunk": 0,
+        "train.text_chunk": 0,
+        "train.lr": 0,
+        "train.min_lr": 0,
+        "train.warmup_steps": 0,
+        "train.weight_decay": 0,
+        "train.eps": 0,
+        "train.checkpoint_seconds": 0,
+        "loss.image": 0,
+        "loss.text": 0,
+        "loss.logits": 0,
+        "evaluate.batch": 1,
+    }
+    tables = recipe.tables()
+    for key, bound in lowest.items():
+        section, name = key.split(".")
+        if tables[section][name] < bound:
+            raise UserError(f"{key} = {tables[section][name]} makes no sense", f"{key} has to be at least {bound}")
+    if recipe.train.steps != "auto" and recipe.train.steps < 1:
+        raise UserError(f"train.steps = {recipe.train.steps} makes no sense", "at least 1, or auto")
+    if isinstance(recipe.protocol.shots, int) and recipe.protocol.shots < 1:
+        raise UserError(f"protocol.shots = {recipe.protocol.shots} makes no sense", "at least 1, or all")
+    low, high = recipe.train.crop
+    if not 0 < low <= high <= 1:
+        raise UserError(
+            f"train.crop = {[low, high]} makes no sense", "two fractions of the area, low first: [0.08, 1.0]"
+        )
+    if not all(0 <= beta < 1 for beta in recipe.train.betas):
+        raise UserError(f"train.betas = {list(recipe.train.betas)} makes no sense", "each at least 0 and less than 1")
+    if recipe.data.template and recipe.data.template.count("{}") != 1:
+        raise UserError(f"data.template = {recipe.data.template!r}", "write one {} where the class name goes")
