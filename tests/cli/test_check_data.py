@@ -44,6 +44,8 @@ def test_faults_are_named(tmp_path: Path, cliptune: Cliptune) -> None:
     )
     said = cliptune("check", "--data", tmp_path / "pets").done()
     assert "cannot be read: 1" in said.out
+    assert "looked at 13 of 13 images: 12 RGB" in said.out
+    assert "train images of a class: 2 to 3, median 2.5" in said.out
     assert "broken.jpg" in said.out
 
 

@@ -267,14 +267,19 @@ def test_a_file_listed_under_two_classes(tmp_path):
     assert found.listed_twice == {}
 
 
-def test_with_domains_what_counts_is_the_domain(tmp_path):
-    for name, number in {"p/a.png": 1, "p/b.png": 1, "s/c.png": 2, "p/d.png": 2}.items():
+def test_equal_files_across_domains_and_within_one(tmp_path):
+    """The test of a set with domains lists what its other splits do; that alone is no duplicate."""
+    for name, number in {"p/a.png": 1, "p/b.png": 1, "s/c.png": 2, "p/d.png": 2, "p/e.png": 3, "p/f.png": 3}.items():
         put(tmp_path, name, photo(number))
-    items = tuple(Item(path, 0, path[0]) for path in ("p/a.png", "p/b.png", "s/c.png", "p/d.png"))
-    imageset = replace(files(tmp_path), train=items[:1], val=items[1:], test=items, domains=("p", "s"))
+    names = ("p/a.png", "p/e.png", "p/f.png", "p/b.png", "s/c.png", "p/d.png")
+    items = tuple(Item(path, 0, path[0]) for path in names)
+    imageset = replace(files(tmp_path), train=items[:3], val=items[3:], test=items, domains=("p", "s"))
     found = examine(imageset)
-    assert told(found.duplicates) == [["s/c.png (val, cat)", "p/d.png (val, cat)"]]
-    assert found.listed_twice == {"train and test": 1, "val and test": 3}
+    assert told(found.duplicates) == [
+        ["p/a.png (train, cat)", "p/b.png (val, cat)"],
+        ["s/c.png (val, cat)", "p/d.png (val, cat)"],
+    ]
+    assert found.listed_twice == {"train and test": 3, "val and test": 3}
 
 
 def saved(image: Image.Image, size: tuple[int, int], quality: int) -> Image.Image:

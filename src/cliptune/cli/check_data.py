@@ -36,7 +36,7 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
     _say_understood(facts)
     looked = examine(imageset, MOST if most is None else most or None)
     faults = looked.facts()
-    _say_faults(faults)
+    _say_faults(faults, bool(imageset.domains))
     place = picture or Path(f"{imageset.name.replace('/', '-')}-thumbnails.png")
     found = {**facts, "examined": faults, "thumbnails": str(place)}
     try:
@@ -122,19 +122,26 @@ def _say_understood(facts: Mapping[str, Any]) -> None:
     names = facts["classes"]
     output.say(f"  classes: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
     output.say(f"  prompt: {facts['templates'][0]!r}")
+    for split, each in facts["per_class"].items():
+        if each and each["least"] != each["most"]:
+            output.say(f"  {split} images of a class: {each['least']:,} to {each['most']:,}, median {each['median']:g}")
     for domain, counted in (facts.get("domains") or {}).items():
         output.say(f"  {domain}: " + ", ".join(f"{number:,} {split}" for split, number in counted.items()))
     for note in facts["notes"]:
         output.say(f"  note: {note}")
 
 
-def _say_faults(faults: Mapping[str, Any]) -> None:
-    output.say(f"  looked at {faults['looked_at']:,} of {faults['images']:,} images")
+def _say_faults(faults: Mapping[str, Any], domains: bool) -> None:
+    kinds = ", ".join(f"{number:,} {mode}" for mode, number in faults["modes"].items())
+    output.say(f"  looked at {faults['looked_at']:,} of {faults['images']:,} images{f': {kinds}' if kinds else ''}")
+    for splits, number in faults["listed_twice"].items():
+        if not domains:  # there the test is the other splits' images: of the domain that is held out
+            output.say(f"  listed in {splits}: {number:,}")
     titles = {
         "unreadable": "cannot be read",
         "odd": "odd files",
-        "duplicates": "exact duplicates across splits or labels",
-        "near_duplicates": "near duplicates across splits",
+        "duplicates": "exact duplicates across splits, domains or labels",
+        "near_duplicates": "near duplicates across splits or domains",
     }
     for key, title in titles.items():
         found = faults[key]

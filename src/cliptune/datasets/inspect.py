@@ -106,9 +106,9 @@ class Examination:
     listed_twice: dict[str, int]
     """'train and test' → files listed in both"""
     duplicates: list[list[Place]]
-    """files of equal content in different splits (in a set with domains: in different domains) or classes"""
+    """files of equal content in different splits, domains or classes"""
     near_duplicates: list[list[Place]]
-    """an image, and one of an earlier split (or domain) that looks almost the same"""
+    """an image, and one of an earlier domain or split that looks almost the same"""
     flat: int
     """images with too few edges to tell near duplicates by"""
 
@@ -175,8 +175,9 @@ def examine(
 
 
 def _rank(imageset: ImageSet, split: str, item: Item) -> int:
-    """Which of the parts that must share no image: a domain in a set with domains, else a split."""
-    return imageset.domains.index(item.domain) if imageset.domains else SPLITS.index(split)
+    """Which of the parts that should share no image: the splits, of every domain where there are domains."""
+    domain = imageset.domains.index(item.domain) if imageset.domains else 0
+    return domain * len(SPLITS) + SPLITS.index(split)
 
 
 def _listed_twice(splits: Sequence[Sequence[str]]) -> dict[str, int]:
