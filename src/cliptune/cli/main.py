@@ -20,6 +20,7 @@ from cliptune.cli.merge import merge
 from cliptune.cli.predict import predict
 from cliptune.cli.report import report
 from cliptune.cli.show import show
+from cliptune.cli.study import study
 from cliptune.cli.train import train
 from cliptune.errors import UserError
 from cliptune.registry import nearest
@@ -41,6 +42,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "predict": predict,
     "merge": merge,
+    "study": study,
     "report": report,
     "doctor": doctor,
 }

@@ -78,8 +78,11 @@ def protocol_of(record: Record) -> str:
     return f"{name} ({', '.join(told)})" if told else name
 
 
-def name_all(records: Sequence[Record]) -> tuple[list[Named], list[str]]:
-    """Label every record; of two runs of one label and cell the one finished last stays, and a note says so."""
+def name_all(records: Sequence[Record], given: Sequence[str] | None = None) -> tuple[list[Named], list[str]]:
+    """Label every record, by the settings in which they differ or as `given`.
+
+    Of two runs of one label and cell the one finished last stays, and a note says so.
+    """
     model_hashes = defaultdict(set)
     for record in records:
         model_hashes[record.model].add(record.section("model").get("sha256"))
@@ -93,7 +96,7 @@ def name_all(records: Sequence[Record]) -> tuple[list[Named], list[str]]:
     cells = [Cell(place(record), record.run.get("shots"), record.run.get("seed")) for record in records]
     latest: dict[tuple[str, Cell], Named] = {}
     notes = []
-    for label, cell, record in zip(labels(records, cells), cells, records):
+    for label, cell, record in zip(given or labels(records, cells), cells, records, strict=True):
         named = Named(label, cell, record)
         if (twin := latest.get((label, cell))) is not None:
             older, newer = sorted((twin, named), key=lambda each: str(each.record.run.get("finished") or ""))

@@ -24,9 +24,9 @@ from cliptune.report.tables import Column, Row, run_row
 MOST_FOREST_ROWS = 60
 
 
-def page_of(records: Sequence[Record]) -> Page:
-    """Compare at least two runs."""
-    runs, notes = name_all(records)
+def page_of(records: Sequence[Record], given: Sequence[str] | None = None) -> Page:
+    """Compare at least two runs; `given` are their labels, where they have some."""
+    runs, notes = name_all(records, given)
     rows, found = groups(runs), pairs(runs)
     labels = list(dict.fromkeys(each.label for each in runs))
     order = {label: index for index, label in enumerate(labels)}

@@ -1,8 +1,11 @@
 """Where and in which precision training runs: accelerate picks the device and does the casting."""
 
+import contextlib
+import gc
 import resource
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
 import torch
@@ -13,6 +16,7 @@ from cliptune.errors import UserError
 from cliptune.recipe import SMALL_BACKBONE
 
 Precision = Literal["float32", "bfloat16", "float16"]
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -34,16 +38,27 @@ class Compute:
         return torch.autocast(self.device.type, dtype=lower, enabled=self.dtype != "float32")
 
     def peak_memory_bytes(self) -> int:
-        """Largest memory: allocated on the GPU by this run, else resident in this process since it began."""
+        """Largest memory: allocated on the GPU by this run, else resident in this process (see `forget_peak`)."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return resident_bytes()
 
 
 def resident_bytes() -> int:
-    """Largest resident memory of this process so far."""
+    """Largest resident memory of this process so far, or since `forget_peak`."""
+    with contextlib.suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak() -> None:
+    """Let `resident_bytes` count from now on; where the system cannot (it is Linux's), from the process's start."""
+    gc.collect()
+    with contextlib.suppress(OSError):
+        CLEAR.write_text("5")
 
 
 def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> Compute:

@@ -1,0 +1,161 @@
+"""`cliptune study`: a grid of runs that ends in a table or figure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cliptune.cli import options, output
+
+if TYPE_CHECKING:
+    from cliptune.studies.conduct import Ahead, Told
+    from cliptune.studies.pool import Pool, Setting, State
+    from cliptune.studies.study import Study
+
+STATES: dict["State", str] = {"finished": "done", "started": "begun", "failed": "failed", "absent": "not begun"}
+LISTED = 40
+"""runs named by --dry-run"""
+
+
+def study(
+    name: Annotated[str, typer.Argument(metavar="STUDY", help="One of `cliptune list studies`, or a TOML file.")],
+    small: Annotated[bool, typer.Option("--small", help="Its small form: shipped data and model, minutes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid, hours and memory; run nothing.")] = False,
+    root: options.Root = None,
+    out: Annotated[Path, typer.Option(help="Folder of all studies; they share the runs below it.")] = Path("studies"),
+    only: Annotated[str | None, typer.Option(help="Only runs whose description holds this text.")] = None,
+    assignments: options.Set = None,
+    engine: Annotated[str, typer.Option(help="local: processes here; ray: a Ray cluster.")] = "local",
+    workers: Annotated[int | None, typer.Option(help="Runs at a time. [default: by cores, GPUs, memory]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of a run. [default: cores / workers]")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try failed runs again.")] = False,
+    device: options.Device = "auto",
+    memory: options.Memory = None,
+    json: options.Json = False,
+) -> None:
+    """Run a grid, skip what is done, end in the table or figure with the paper's numbers beside ours.
+
+    cliptune study dora-table-1 --small
+    """
+    from cliptune.errors import UserError
+    from cliptune.settings import parse_assignment
+    from cliptune.studies import conduct, outcome
+    from cliptune.studies.pool import Pool, Setting
+    from cliptune.studies.study import load
+
+    if engine not in ("local", "ray"):
+        raise UserError(f"--engine {engine}", "one of: local, ray")
+    found = load(name, small, dict(parse_assignment(text) for text in assignments or []))
+    found = found.only(only) if only else found
+    pool = Pool(out.expanduser())
+    folder = check_machine(root, device, threads, pool)
+    if not found.about.runs:
+        written = [] if dry_run else outcome.write(found, pool)
+        output.say(f"{found.name}: {found.about.title}; sizes only, nothing is trained")
+        finish(written, {"study": found.name, "runs": []})
+        return
+    setting = Setting(folder, device, threads or 1, memory or "")
+    plan = conduct.ahead(found, pool, setting, retry)
+    count = conduct.workers_for(plan, workers, device)
+    setting = Setting(folder, device, threads or conduct.threads_for(count), memory or "")
+    say_plan(found, plan, setting, count, engine)
+    if dry_run:
+        say_runs(found, plan)
+        output.result(facts(found, plan, pool))
+        return
+    chosen: Literal["local", "ray"] = "ray" if engine == "ray" else "local"
+    for told in conduct.conduct(plan, pool, setting, chosen, count):
+        say_ended(told)
+    finish(outcome.write(found, pool), facts(found, plan, pool))
+    failed = conduct.failures(found, pool)
+    if failed:
+        job, (what, fix) = failed[0]
+        raise UserError(f"{len(failed)} of {len(plan.states)} runs failed; {job}: {what}", f"{fix}; then add --retry")
+
+
+def check_machine(root: str | None, device: str, threads: int | None, pool: "Pool") -> str:
+    """The root, resolved; refuses what no run could start with.
+
+    Raises:
+        UserError: no such folder or device, no threads, or a place that cannot be written.
+    """
+    from cliptune import files
+    from cliptune.errors import UserError
+    from cliptune.training.compute import choose_device
+
+    if root and not Path(root).expanduser().is_dir():
+        raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads {threads}", "give 1 or more")
+    choose_device(device, "auto")
+    files.writable_folder(pool.runs)
+    return str(Path(root).expanduser().resolve()) if root else ""
+
+
+def say_plan(study: "Study", plan: "Ahead", setting: "Setting", workers: int, engine: str) -> None:
+    """What there is to do, how long it takes and what memory."""
+    from cliptune.report import words
+    from cliptune.studies.study import described
+
+    found = list(plan.states.values())
+    states = ", ".join(f"{found.count(state)} {text}" for state, text in STATES.items() if state in found)
+    output.say(f"{study.name}{' (small form)' if study.small else ''}: {study.about.title}")
+    for key, values in described(study.jobs).items():
+        if len(values) > 1 or key in ("data.name", "model.name"):
+            output.say(f"  {key}: {words.short(', '.join(str(value) for value in values), 100)}")
+    output.say(f"  {len(plan.states)} runs: {states}")
+    seconds, size = plan.seconds(workers), plan.bytes()
+    where = f"on {engine}" if engine == "ray" else f"{workers} at a time, {words.these(setting.threads, 'thread')} each"
+    if plan.todo:
+        long = words.seconds(seconds) if seconds is not None else "nobody knows how long"
+        output.say(f"  about {long}, {words.size(size)} a run, {where}; right within a factor of two")
+
+
+def say_runs(study: "Study", plan: "Ahead") -> None:
+    """Every run of the grid, with its state and estimate."""
+    from cliptune.report import words
+
+    jobs = list({job.key: job for job in study.jobs}.values())
+    for job in jobs[:LISTED]:
+        guess = plan.estimates.get(job.key)
+        beside = f", about {words.seconds(guess.seconds)}" if guess and guess.seconds is not None else ""
+        output.say(f"    {STATES[plan.states[job.key]]:9} {job}{beside}")
+    if len(jobs) > LISTED:
+        output.say(f"    … and {len(jobs) - LISTED} more (--json names them all)")
+
+
+def say_ended(told: "Told") -> None:
+    from cliptune.report import words
+
+    ended = told.ended
+    left = f"; about {words.seconds(told.left_seconds)} left" if told.done < told.of else ""
+    what = ended.told if ended.error is None else f"failed: {ended.error[0]}"
+    output.say(f"  [{told.done}/{told.of}] {ended.job}: {what}, {words.seconds(ended.seconds)}{left}")
+
+
+def facts(study: "Study", plan: "Ahead", pool: "Pool") -> dict[str, Any]:
+    """The grid, for JSON: every run with its folder, its state now, and what it was thought to take."""
+    rows = []
+    for job in study.jobs:
+        guess = plan.estimates.get(job.key)
+        rows.append(
+            {
+                "label": job.label,
+                "run": str(pool.folder(job)),
+                "key": job.key,
+                "state": pool.state(job),
+                "failure": pool.failure(job),
+                "options": dict(job.options),
+                "seconds": guess.seconds if guess else None,
+                "bytes": guess.bytes if guess else None,
+                "by": guess.by if guess else None,
+            }
+        )
+    return {"study": study.name, "small": study.small, "title": study.about.title, "runs": rows}
+
+
+def finish(written: list[Path], found: Mapping[str, Any]) -> None:
+    for path in written:
+        output.say(str(path))
+    output.result({**found, "files": [str(path) for path in written]})
