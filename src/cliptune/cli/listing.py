@@ -6,17 +6,17 @@ import typer
 
 from cliptune.cli import options, output
 
-KINDS = ("methods", "models", "data", "recipes")
+KINDS = ("methods", "models", "data", "recipes", "studies")
 
 
 def list_things(
     what: Annotated[
-        str | None, typer.Argument(help="methods, models, data or recipes; everything if left out.")
+        str | None, typer.Argument(help="methods, models, data, recipes or studies; everything if left out.")
     ] = None,
     root: options.Root = None,
     json: options.Json = False,
 ) -> None:
-    """What there is: methods, models, data sets, recipes. With --root, data sets that lie there are marked."""
+    """What there is: methods, models, data sets, recipes, studies. With --root, data sets that lie there are marked."""
     from cliptune.registry import find
 
     kinds = [find(what, KINDS, "kind of thing")] if what else list(KINDS)
@@ -42,12 +42,13 @@ def contents(kind: str, root: str | None = None) -> list[dict[str, Any]]:
 
         ready = {"name": "mini", "about": "ships with cliptune (1.2 M numbers, 32 pixels)"}
         return [ready, *({"name": name, "about": kind.source} for name, kind in zoo.ZOO.items())]
-    if kind == "recipes":
-        from cliptune.recipe import shipped
+    if kind in ("recipes", "studies"):
+        from cliptune import recipe
+        from cliptune.studies import study
 
         return [
             {"name": name, "about": path.read_text("utf-8").split("\n")[0].lstrip("# ")}
-            for name, path in shipped().items()
+            for name, path in (recipe if kind == "recipes" else study).shipped().items()
         ]
     return [row for name in _sets(root) for row in name]
 

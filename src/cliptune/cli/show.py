@@ -9,13 +9,13 @@ from cliptune.cli import options, output
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A method, recipe, data set, backbone, or table of a recipe.")],
+    name: Annotated[str, typer.Argument(help="A method, recipe, study, data set, backbone, or table of a recipe.")],
     on: Annotated[str | None, typer.Option(help="Backbone whose sizes are told. [default: vit-b-16]")] = None,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes, for methods with a head.")] = 100,
     assignments: options.Set = None,
     json: options.Json = False,
 ) -> None:
-    """One method, recipe, data set or backbone, or one table of a recipe, explained.
+    """One method, recipe, study, data set or backbone, or one table of a recipe, explained.
 
     cliptune show dora --on vit-b-16 --set rank=4
     cliptune show train
@@ -24,18 +24,20 @@ def show(
     from cliptune.methods import METHODS
     from cliptune.models import zoo
     from cliptune.registry import find, plain
+    from cliptune.studies import study
 
-    things = [*METHODS, *recipe.shipped(), *datasets.names(), *zoo.names(), *recipe.SECTIONS]
+    files = {"recipe": recipe.shipped(), "study": study.shipped()}
+    things = [*METHODS, *files["recipe"], *files["study"], *datasets.names(), *zoo.names(), *recipe.SECTIONS]
     others = {plain(other): known for other, known in datasets.aliases().items()}
     head = name.split("/")[0]
     known = others.get(plain(head), "") if plain(head) not in map(plain, things) else ""
-    known = known or find(head, things, "method, recipe, data set, backbone or table of a recipe")
+    known = known or find(head, things, "method, recipe, study, data set, backbone or table of a recipe")
     if known in METHODS:
         result = show_method(known, on or "vit-b-16", classes, assignments or [])
-    elif known in recipe.shipped():
-        text = recipe.shipped()[known].read_text("utf-8")
+    elif kinds := [kind for kind, paths in files.items() if known in paths]:
+        text = files[kinds[0]][known].read_text("utf-8")
         output.say(text)
-        result = {"recipe": known, "text": text}
+        result = {kinds[0]: known, "text": text}
     elif known in datasets.names():
         result = show_data(name)
     elif known in recipe.SECTIONS:

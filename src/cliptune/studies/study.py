@@ -201,11 +201,8 @@ def _jobs(
     trained = [row for row in rows if row.recipe != "zero_shot"] or rows
     for point, row in itertools.product(points, trained):
         own = flat(row.settings) | (flat(row.small) if small else {})
-        varied = tuple(
-            key
-            for key in point
-            if not key.startswith(PLACES) and key not in own and len({repr(each.get(key)) for each in points}) > 1
-        )
+        free = (key for key in point if not key.startswith(PLACES) and (key not in own or key in chosen))
+        varied = tuple(key for key in free if len({repr(each.get(key)) for each in points}) > 1)
         won = {key: value for key, value in point.items() if key in chosen}
         job = Job(row, {**point, **own, **won}, preset, varied)
         if (mark := (job.label, job.key)) not in seen:
