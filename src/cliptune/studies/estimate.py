@@ -71,7 +71,10 @@ def _estimate(job: Job, known: Mapping[tuple, float], root: str, device: str) ->
     model, size = outline(recipe.model.name), extent(recipe, root)
     if model is None or size is None:
         return Estimate(None, None, "unknown")
-    total = job.recipe.method.size(model, size.classes)
+    try:
+        total = recipe.method.size(model, size.classes)
+    except UserError:  # the run itself will say so
+        return Estimate(None, None, "unknown")
     needed = _bytes(recipe, model, size, total.most)
     if (told := known.get(_kind(job))) is not None:
         return Estimate(STARTING_SECONDS + told * max(1, steps(recipe, size.train)), needed, "finished runs")

@@ -1,0 +1,242 @@
+"""One study several ways gives the same runs; what dies is done again, and nothing twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cliptune.studies import local, on_ray
+from cliptune.studies.conduct import ahead
+from cliptune.studies.pool import Ended, Pool, Setting
+from cliptune.studies.study import Study, load, read
+from tests.cli.conftest import draw_photos
+
+pytestmark = pytest.mark.xdist_group("processes")
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def short(photos: Path, steps: int = 6, methods: tuple[str, ...] = ("lora", "dora"), **settings: object) -> Study:
+    """Two methods, two seeds, on a few photographs."""
+    return read("short", tables(photos, steps, methods, **settings), False, {})
+
+
+def tables(photos: Path, steps: int, methods: tuple[str, ...], **settings: object) -> dict:
+    common = {"data.name": str(photos), "protocol.shots": 2, "protocol.seed": [1, 2], "train.steps": steps}
+    common |= {"evaluate.retention": "none", "train.checkpoint_seconds": 0}
+    rows = [{"label": name, "recipe": name} for name in methods]
+    return {"study": {"preset": "small"}, "settings": common | settings, "methods": rows}
+
+
+def written(study: Study, pool: Pool) -> dict[str, tuple[bytes, str, bytes]]:
+    """By run: its predictions, its losses, its adapter."""
+    found = {}
+    for job in study.jobs:
+        folder = pool.folder(job)
+        losses = [json.loads(line).get("loss") for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        adapter = (folder / "adapter" / "adapter.safetensors").read_bytes()
+        found[job.name] = ((folder / "predictions.csv").read_bytes(), str(losses), adapter)
+    return found
+
+
+def run_local(study: Study, out: Path, workers: int) -> list[Ended]:
+    pool = Pool(out)
+    plan = ahead(study, pool, Setting(), retry=False)
+    return list(local.run(plan.todo, pool, Setting(), workers))
+
+
+def test_one_worker_and_two_give_the_same_runs(photos: Path, tmp_path: Path) -> None:
+    study = short(photos)
+    ended = run_local(study, tmp_path / "one", 1)
+    assert sorted(each.job.name for each in ended) == sorted(job.name for job in study.jobs)
+    assert all(each.error is None for each in ended)
+    run_local(study, tmp_path / "two", 2)
+    assert written(study, Pool(tmp_path / "one")) == written(study, Pool(tmp_path / "two"))
+    assert run_local(study, tmp_path / "two", 2) == [], "all is done"
+
+
+def test_one_failure_stops_no_other(photos: Path, tmp_path: Path) -> None:
+    study = short(photos, rank=[2, 1000])
+    pool = Pool(tmp_path)
+    ended = {each.job.name: each for each in run_local(study, tmp_path, 2)}
+    failed = [each for each in ended.values() if each.error]
+    assert len(ended) == 8
+    assert len(failed) == 4
+    assert all("rank = 1000" in each.error[0] for each in failed if each.error)
+    assert {pool.state(each.job) for each in failed} == {"failed"}
+    assert not any(pool.folder(each.job).exists() for each in failed)
+    assert ahead(study, pool, Setting(), retry=False).todo == ()
+    assert {job.name for job in ahead(study, pool, Setting(), retry=True).todo} == {each.job.name for each in failed}
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(word) for word in children.read_text().split()] if children.exists() else []
+    return found + [below for child in found for below in descendants(child)]
+
+
+def until(ready: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "never came to that"
+        time.sleep(0.01)
+
+
+def begun(out: Path, steps: int) -> Callable[[], bool]:
+    """Whether some run has a checkpoint and has done that many steps, and none is finished."""
+
+    def ready() -> bool:
+        logs = [path for path in out.glob("runs/*/metrics.jsonl") if (path.parent / "checkpoint").is_dir()]
+        return any(path.read_text().count('"event": "step"') >= steps for path in logs)
+
+    return ready
+
+
+@pytest.fixture
+def driver(photos: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """`cliptune study` on the short study, as a process."""
+    whole = tables(photos, 300, ("lora", "dora"))
+    lines = ["[study]", 'preset = "small"', "[settings]"]
+    lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in whole["settings"].items()]
+    for row in whole["methods"]:
+        lines += ["[[methods]]", *(f"{key} = {json.dumps(value)}" for key, value in row.items())]
+    text = "\n".join(lines)
+    (tmp_path / "short.toml").write_text(text)
+    started: list[subprocess.Popen] = []
+
+    def start(*words: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "cliptune", "study", str(tmp_path / "short.toml"), "--out", str(tmp_path)]
+        process = subprocess.Popen(
+            [*command, "--threads", "1", *words], env=ENVIRONMENT, text=True, stdout=subprocess.PIPE
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_goes_on(driver: Callable, photos: Path, tmp_path: Path) -> None:
+    study = load(str(_study_file(tmp_path)))
+    process = driver("--workers", "2")
+    until(begun(tmp_path, 20))
+    workers = [pid for pid in descendants(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(workers[0], signal.SIGKILL)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    pool = Pool(tmp_path)
+    assert {pool.state(job) for job in study.jobs} == {"finished"}
+    alone = Pool(tmp_path / "alone")
+    list(local.run(study.jobs, alone, Setting(), 1))
+    assert written(study, pool) == written(study, alone)
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_leaves_nothing_running_and_its_successor_does_the_rest(
+    driver: Callable, photos: Path, tmp_path: Path
+) -> None:
+    study = load(str(_study_file(tmp_path)))
+    process = driver("--workers", "2")
+    pool = Pool(tmp_path)
+    until(lambda: sum(pool.state(job) == "finished" for job in study.jobs) >= 1)
+    below = descendants(process.pid)
+    process.kill()
+    process.communicate()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), 30)
+    before = {job.name: pool.record(job) for job in study.jobs if pool.state(job) == "finished"}
+    assert 0 < len(before) < len(study.jobs)
+    out, _ = driver("--workers", "2").communicate(timeout=300)
+    assert f"{len(before)} done" in out
+    assert {pool.state(job) for job in study.jobs} == {"finished"}
+    assert {job.name: pool.record(job) for job in study.jobs if job.name in before} == before
+
+
+def _study_file(folder: Path) -> Path:
+    return folder / "short.toml"
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[str, list[object]]]:
+    """A Ray cluster of two nodes on this machine: one that only leads, one with the CPUs."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    node = made.add_node(num_cpus=1)
+    yield made.address, [node]
+    made.shutdown()
+
+
+@pytest.mark.slow
+def test_two_nodes_of_ray_give_the_same_runs_even_if_a_worker_is_killed(
+    cluster: tuple, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    monkeypatch.setenv("RAY_ADDRESS", cluster[0])
+    study = short(photos, steps=200)
+    pool = Pool(tmp_path / "ray")
+    plan = ahead(study, pool, Setting(), retry=False)
+    pool.runs.mkdir(parents=True)
+    killed = []
+
+    def kill_one() -> None:
+        """The first process that works on a task, a few seconds into it."""
+        until(lambda: bool(ray_workers()), 120)
+        time.sleep(6)
+        if working := ray_workers():
+            os.kill(working[0], signal.SIGKILL)
+            killed.append(working[0])
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    ended = list(on_ray.run(plan.todo, pool, Setting(), plan.estimates))
+    killer.join()
+    assert killed, "no worker was killed"
+    assert sorted(each.job.name for each in ended) == sorted(job.name for job in study.jobs)
+    assert [each.error for each in ended] == [None] * 4
+    list(local.run(study.jobs, Pool(tmp_path / "local"), Setting(), 2))
+    assert written(study, pool) == written(study, Pool(tmp_path / "local"))
+
+
+def ray_workers() -> list[int]:
+    """Processes of Ray that work on a run: their title is the task's function."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (place / "cmdline").read_bytes().split(b"\0")[0]
+        except OSError:
+            continue
+        if title.startswith(b"ray::") and b"IDLE" not in title:
+            found.append(int(place.name))
+    return found
+
+
+def test_an_archive_holds_the_whole_folder(photos: Path, tmp_path: Path) -> None:
+    study = short(photos)
+    job, pool = study.jobs[0], Pool(tmp_path)
+    made = tmp_path / "made"
+    (made / "adapter").mkdir(parents=True)
+    (made / "run.json").write_text('{"status": "finished"}')
+    (made / "adapter" / "a").write_bytes(bytes(1000))
+    pool.runs.mkdir()
+    on_ray.unpack(on_ray.pack(made), job, pool)
+    assert pool.state(job) == "finished"
+    assert (pool.folder(job) / "adapter" / "a").read_bytes() == bytes(1000)
+    (made / "run.json").write_text('{"status": "finished", "again": true}')
+    on_ray.unpack(on_ray.pack(made), job, pool)
+    assert "again" not in pool.record(job), "what is finished stays"
+    assert not [path for path in pool.runs.iterdir() if path.name.endswith(".half")]
+
+
+@pytest.fixture
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_photos(tmp_path_factory.mktemp("data") / "photos")
