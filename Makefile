@@ -5,7 +5,7 @@ READY := .venv/.ready
 # The tests and the small model are fastest with one thread a process.
 ONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: setup demo test slow check format bench bench-full clean
+.PHONY: setup demo test slow check format docs bench bench-full clean
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -31,6 +31,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)
+	$(BIN)/python -m cliptune.method_page docs/methods
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py

@@ -1,6 +1,6 @@
 """The same verbs from Python."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from cliptune.pipeline import execute, prepare
 from cliptune.recipe import load_tables
 from cliptune.runs import Run
 from cliptune.settings import plain
+from cliptune.tracking import installed
 
 
 def train(
@@ -26,6 +27,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     fresh: bool = False,
+    track: Iterable[str] | str = (),
 ) -> Run:
     """Adapt `model` with `method` on `shots` images per class of `data`, measure it, write a run folder.
 
@@ -35,6 +37,7 @@ def train(
         shots, seed: None takes the recipe's (16 and 1 where it says nothing).
         settings: dotted key → value, as `--set`: {"train.lr": 1e-3}.
         out: run folder; by default below `runs/`.
+        track: experiment trackers that follow the run, like "tensorboard" or ["tensorboard", "wandb"].
 
     Returns:
         The finished run; an equal finished run in that folder is returned as it is.
@@ -42,6 +45,7 @@ def train(
     Raises:
         UserError: anything a person can mend.
     """
+    trackers = installed([track] if isinstance(track, str) else track)
     if isinstance(method, Method):
         tables: dict[str, dict[str, Any]] = {"method": {"name": method.name, **plain(method)}}
     else:
@@ -56,4 +60,4 @@ def train(
         chosen["data.split_seed"] = imageset.split_seed
         chosen |= {f"data.{key}": value for key, value in imageset.opened.items()}
     plan = prepare(tables, chosen, preset, device, backbone, imageset)
-    return execute(plan, Path(out) if out else None, resume=resume, fresh=fresh)
+    return execute(plan, Path(out) if out else None, resume=resume, fresh=fresh, track=trackers)

@@ -35,9 +35,10 @@ from cliptune.recipe import Recipe
 from cliptune.records import already_done, describe, write_record
 from cliptune.report.card import model_card
 from cliptune.runs import Run, read_record, run_name, save_adapter
+from cliptune.tracking import Trackers, installed
 from cliptune.training.checkpoint import Checkpoint
 from cliptune.training.compute import Compute, choose_device, compute
-from cliptune.training.events import Event
+from cliptune.training.events import Event, Measured
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import Lesson, fit, stream_seed
 from cliptune.training.losses import self_consistency
@@ -193,21 +194,25 @@ def execute(
     fresh: bool = False,
     listeners: Iterable[Listener] = (),
     before: Evaluation | None = None,
+    track: Iterable[str] = (),
 ) -> Run:
     """Train, evaluate and record a prepared run. An equal finished run is returned as it is.
 
     Args:
         out: run folder. resume, fresh: what to do with an unfinished or other run there. listeners: hear the events.
         before: the untouched backbone measured already, by another run on the same episode and backbone.
+        track: experiment trackers that are told of the run, see `tracking`.
 
     Raises:
-        UserError: the folder holds another or an unfinished run; no room; training went wrong in a known way.
+        UserError: a tracker is not installed; the folder holds another or an unfinished run; no room; training went
+            wrong in a known way.
     """
+    track = installed(track)
     folder = out or Path("runs") / run_name(plan.recipe)
     if already_done(folder, plan, resume=resume, fresh=fresh):
         return Run(folder, plan.backbone)
-    with using(plan.recipe.shortcuts):
-        return _execute(plan, folder, fresh=fresh, listeners=list(listeners), before=before)
+    with using(plan.recipe.shortcuts), Trackers(track, folder, plan.recipe, len(plan.episode.train)) as trackers:
+        return _execute(plan, folder, fresh=fresh, listeners=[*listeners, trackers.hear], before=before)
 
 
 def _execute(plan: Plan, folder: Path, *, fresh: bool, listeners: list[Listener], before: Evaluation | None) -> Run:
@@ -279,6 +284,8 @@ def _run(
     record |= describe(plan, adapter, folder)
     measuring = time.perf_counter()
     record |= evaluate(plan, adapter, evaluation, folder)
+    for listener in listeners:
+        listener(Measured(record["metrics"]))
     evaluate_seconds = evaluation.seconds + time.perf_counter() - measuring
     record["seconds"] = {"train": train_seconds, "evaluate": evaluate_seconds}
     record["images_per_second"] = meter.images_per_second

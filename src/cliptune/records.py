@@ -61,7 +61,7 @@ def describe(plan: "Plan", adapter: Adapter, folder: Path) -> dict[str, Any]:
         "recipe": recipe.tables(),
     }
     facts = adapter.facts()
-    return record | ({"selection": facts} if "scores" in facts else {"facts": facts} if facts else {})
+    return record | ({"selection": facts} if "picked" in facts else {"facts": facts} if facts else {})
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 recipe.toml  run.json  metrics.jsonl  episode.json  predictions.csv  zero_shot_predictions.csv
 predictions/, zero_shot_predictions/ (the further tests, where a protocol has several)
 adapter/{adapter.safetensors, adapter.json, README.md}  thumbnails/  checkpoint/ (until finished)
+tracking/ (with --track: a tracker's own files, no part of the record)
 """
 
 import functools

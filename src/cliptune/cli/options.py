@@ -30,6 +30,10 @@ Memory = Annotated[
         help="Memory a step may take, like 2GB: images and prompts go in parts (weights and optimiser come on top)."
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A tracker that follows the run: tensorboard, wandb, …; may be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 

@@ -13,6 +13,7 @@ def show(
     on: Annotated[str | None, typer.Option(help="Backbone whose sizes are told. [default: vit-b-16]")] = None,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes, for methods with a head.")] = 100,
     assignments: options.Set = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A method's page as docs/methods has it.")] = False,
     json: options.Json = False,
 ) -> None:
     """One method, recipe, study, data set or backbone, or one table of a recipe, explained.
@@ -32,7 +33,9 @@ def show(
     head = name.split("/")[0]
     known = others.get(plain(head), "") if plain(head) not in map(plain, things) else ""
     known = known or find(head, things, "method, recipe, study, data set, backbone or table of a recipe")
-    if known in METHODS:
+    if markdown:
+        result = show_page(known, assignments or on)
+    elif known in METHODS:
         result = show_method(known, on or "vit-b-16", classes, assignments or [])
     elif kinds := [kind for kind, paths in files.items() if known in paths]:
         text = files[kinds[0]][known].read_text("utf-8")
@@ -84,6 +87,21 @@ def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dic
         "page": page,
         **size.facts,
     }
+
+
+def show_page(name: str, changed: Any) -> dict[str, Any]:
+    """Print a method's page in Markdown; returns it."""
+    from cliptune.errors import UserError
+    from cliptune.method_page import page
+    from cliptune.methods import METHODS
+
+    if name not in METHODS:
+        raise UserError(f"--markdown: {name} is no method", f"methods: {', '.join(METHODS)}")
+    if changed:
+        raise UserError("--markdown prints the page of the defaults", "leave --set and --on out")
+    text = page(name)
+    output.say(text.rstrip("\n"))
+    return {"method": name, "page": text}
 
 
 def show_table(name: str) -> dict[str, Any]:

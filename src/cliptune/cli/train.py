@@ -25,6 +25,7 @@ def train(
     device: options.Device = "auto",
     dtype: options.Dtype = None,
     memory: options.Memory = None,
+    track: options.Track = None,
     json: options.Json = False,
 ) -> None:
     """Adapt a backbone with a few labelled images and measure the gain.
@@ -35,13 +36,15 @@ def train(
     from cliptune.errors import UserError
     from cliptune.pipeline import execute, prepare
     from cliptune.recipe import load_tables
+    from cliptune.tracking import installed
 
     if resume and fresh:
         raise UserError("--resume and --fresh together make no sense", "give one of them")
+    trackers = installed(track or [])
     chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
     plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory)
     describe_plan(plan)
     with Progress() as progress:
-        run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear])
+        run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear], track=trackers)
     describe_result(run)
     output.result({"run": str(run.folder), **run.record})

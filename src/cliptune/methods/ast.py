@@ -7,6 +7,8 @@
 
 The CLIP-AST paper (adaptive selective fine-tuning), §§3.1–3.3. No official code exists.
 letters   16 tensors per block: weight and bias of q, k, v, o, fc1, fc2, ln1, ln2 · K = 6
+controls  `choose` takes table 5's fixed bias, or a block's six weight matrices, with AST's losses and without stage 1:
+          is it the score that helps, or which kinds of tensors are tuned?
 guesses   The paper gives no learning rate, weight decay or batch size: 1e-5, 1e-2 and 32 (`paper`); λ = 10, 25, 1 and
           the mean form are PromptSRC's, whose losses it takes.
 differs   A key bias has no gradient (softmax ignores a constant added to all keys), so its score is rounding noise and
@@ -24,12 +26,15 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from cliptune.errors import UserError
-from cliptune.methods.base import Adapter, Method, Phase, Size, at_least
+from cliptune.methods.base import Adapter, Method, Phase, Size, at_least, exactly
 from cliptune.methods.tensors import TensorAdapter
 from cliptune.models import sites
 from cliptune.models.backbone import Backbone
 
 Score = Literal["mean_inv", "inv_mean", "median_inv", "log_mean", "grad_magnitude", "random"]
+
+ONLY_SCORED = ("k", "probe_epochs", "probe_steps", "granularity", "score", "restart", "eps", "eps_placement")
+"""settings that mean something only where scores choose"""
 
 PROMPTSRC: dict[str, Any] = {"loss.image": 10.0, "loss.text": 25.0, "loss.logits": 1.0}
 
@@ -52,6 +57,9 @@ class AST(Method):
         "small": {"train.lr": 6e-4, "train.steps_per_shot": 10, "train.least_steps": 60, **PROMPTSRC},
     }
 
+    choose: Literal["scores", "matrices", "biases"] = "scores"
+    """scores: the K best by stage 1; matrices: the six weight matrices of every block; biases: all biases (the paper's
+    table 5). The last two are fixed and need no stage 1"""
     k: int = 6
     """tensors tuned per block, of 16"""
     probe_epochs: int = 1
@@ -64,7 +72,7 @@ class AST(Method):
     """mean_inv: the paper's mean(1/√v̂); inv_mean, median_inv, log_mean: reducers less ruled by a few dead entries;
     grad_magnitude: largest gradients first; random: a control"""
     inert: Literal["skip", "keep"] = "skip"
-    """skip: tensors without gradient (key biases) do not compete; keep: the literal equation"""
+    """skip: tensors without gradient (key biases) do not compete and are not tuned; keep: the literal equation"""
     restart: Literal["reset", "continue"] = "reset"
     """whether stage 2 starts from the backbone or from where stage 1 ended"""
     towers: Literal["both", "vision", "text"] = "both"
@@ -80,13 +88,25 @@ class AST(Method):
         return ASTAdapter(backbone, self, list(candidates))
 
     def phases(self) -> tuple[Phase, ...]:
+        if self.choose != "scores":
+            return (Phase("tune"),)
         steps = self.probe_steps or None
         return (Phase("probe", epochs=self.probe_epochs, steps=steps, extra_losses=False), Phase("tune"))
 
     def candidates(self, model: CLIPModel) -> dict[str, Tensor]:
-        """The block tensors of the chosen towers, inert ones included."""
+        """The block tensors of the chosen towers and of the fixed kind if there is one, inert ones included."""
         tensors = sites.block_tensors(model)
-        return {name: t for name, t in tensors.items() if self.towers in ("both", name.split(".")[0])}
+        return {
+            name: tensor
+            for name, tensor in tensors.items()
+            if self.towers in ("both", name.split(".")[0]) and self._of_kind(name)
+        }
+
+    def _of_kind(self, name: str) -> bool:
+        _, _, part, kind = name.split(".")
+        if self.choose == "matrices":
+            return part in sites.LINEAR_PARTS and kind == "weight"
+        return self.choose == "scores" or kind == "bias"
 
     def competing(self, names: list[str]) -> list[str]:
         return [name for name in names if self.inert == "keep" or not sites.is_inert(name)]
@@ -96,6 +116,14 @@ class AST(Method):
         at_least(self.probe_epochs, 1, "probe_epochs")
         at_least(self.probe_steps, 0, "probe_steps")
         at_least(self.eps, 0, "eps", strictly=True)
+        if self.choose != "scores":
+            changed = [name for name in ONLY_SCORED if getattr(self, name) != getattr(type(self), name)]
+            if changed:
+                raise UserError(
+                    f"{changed[0]} = {getattr(self, changed[0])!r} does nothing where choose = {self.choose!r}",
+                    f"leave {changed[0]} out, or let the scores choose",
+                )
+            return
         available = min(len(group) for group in by_block(self.competing(list(candidates))).values())
         if self.k > available:
             raise UserError(f"k = {self.k} is more than the {available} tensors that compete in a block", "lower k")
@@ -104,42 +132,46 @@ class AST(Method):
         candidates = self.candidates(model)
         self._check(candidates)
         names = self.competing(list(candidates))
-        blocks = by_block(names)
+        facts = {"candidates": len(candidates), "inert": sum(sites.is_inert(name) for name in candidates)}
+        if self.choose != "scores":
+            return exactly(sum(candidates[name].numel() for name in names), **facts, chosen=len(names))
         numel: Callable[[str], float] = lambda name: candidates[name].numel()  # noqa: E731
         most = pick(names, {name: numel(name) for name in names}, self.k, self.granularity)
         least = pick(names, {name: -numel(name) for name in names}, self.k, self.granularity)
-        facts = {
-            "candidates": len(candidates),
-            "inert": sum(sites.is_inert(name) for name in candidates),
-            "chosen": self.k * len(blocks),
-        }
+        facts["chosen"] = self.k * len(by_block(names))
         return Size(int(sum(map(numel, least))), int(sum(map(numel, most))), facts)
 
 
 class ASTAdapter(TensorAdapter):
-    """Tunes all candidates in the phase 'probe', then those it picked."""
+    """Tunes all candidates in the phase 'probe', then those it picked; the picked alone where the choice is fixed."""
 
     method: AST
 
     def __init__(self, backbone: Backbone, method: AST, candidates: list[str]):
-        super().__init__(backbone, method, candidates)
+        fixed = method.choose != "scores"
+        super().__init__(backbone, method, method.competing(candidates) if fixed else candidates)
+        self.candidates = candidates
         self.scores: dict[str, float] = {}
-        self.picked: list[str] = []
+        self.picked: list[str] = list(self.owned) if fixed else []
 
     def facts(self) -> dict[str, Any]:
         if not self.picked:
             return {}
+        inert = [name for name in self.candidates if sites.is_inert(name)]
+        if self.method.choose != "scores":
+            return {"choose": self.method.choose, "picked": self.picked, "inert": inert}
         return {
+            "choose": self.method.choose,
             "k": self.method.k,
             "granularity": self.method.granularity,
             "score": self.method.score,
             "scores": self.scores,
             "picked": self.picked,
-            "inert": [name for name in self.scores if sites.is_inert(name)],
+            "inert": inert,
         }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        if facts.get("picked"):
+        if facts.get("picked") and self.method.choose == "scores":
             self.scores, self.picked = dict(facts["scores"]), list(facts["picked"])
             self._keep_picked()
         super().restore(tensors, facts)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel
 
-from cliptune.methods.base import Adapter, Method, Size, exactly
-from cliptune.methods.linears import LinearAdapter, LowRankLinear, Scaling, Where, check_low_rank, choose, scale_of
+from cliptune.methods.base import Adapter, Size, exactly
+from cliptune.methods.linears import LinearAdapter, LowRank, LowRankLinear, Scaling, Where
 from cliptune.methods.lora import PAPER, SMALL
 from cliptune.models.backbone import Backbone
 from cliptune.models.products import Factors, Kept, without_autocast
@@ -33,7 +33,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class DoRA(Method):
+class DoRA(LowRank):
     """Direction by a low-rank update, length by one number per output (CLIP-DoRA)."""
 
     name: ClassVar[str] = "dora"
@@ -41,14 +41,10 @@ class DoRA(Method):
     starts_within: ClassVar[float] = 1e-6
     presets: ClassVar = {"paper": PAPER, "small": {**SMALL, "train.lr": 1e-2}}
 
-    rank: int = 2
-    """columns of B; file size and capacity grow with it"""
-    alpha: float = 1.0
-    """strength of the update before division by the rank"""
     scaling: Scaling = "alpha/sqrt(r)"
     """CLIP-DoRA keeps CLIP-LoRA's settings, hence the root"""
-    dropout: float = 0.25
-    """chance that an input of the adapter is zeroed while training"""
+    where: Where = ("*.q", "*.k", "*.v", "*.o")
+    """patterns over sites; CLIP-DoRA adapts q, k, v, o of every block in both towers"""
     dropout_form: Literal["natural", "official"] = "natural"
     """natural: dropout on the low-rank branch alone; official: also inside the (g − 1) W x term, as peft does"""
     detach_norm: bool = True
@@ -57,27 +53,19 @@ class DoRA(Method):
     """one magnitude per output (official code), or per input (the CLIP paper's letters taken literally)"""
     decay_magnitude: bool = True
     """whether weight decay acts on the magnitudes too"""
-    where: Where = ("*.q", "*.k", "*.v", "*.o")
-    """patterns over sites; CLIP-DoRA adapts q, k, v, o of every block in both towers"""
 
     def attach(self, backbone: Backbone) -> Adapter:
-        check_low_rank(backbone.model, self.where, self.rank, self.alpha, self.dropout)
-        return DoRAAdapter(
-            backbone, self, list(choose(backbone.model, self.where)), lambda base: DoRALinear(base, self)
-        )
-
-    def formed(self, model: CLIPModel) -> int:
-        return sum(linear.weight.numel() for linear in choose(model, self.where).values())
+        chosen = list(self.chosen(backbone.model))
+        return DoRAAdapter(backbone, self, chosen, lambda site, base: DoRALinear(base, self.at(site)))
 
     def fast(self) -> bool:
         return self.axis == "out" and not (self.dropout_form == "official" and self.dropout)
 
     def size(self, model: CLIPModel, classes: int) -> Size:
-        check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
         total = 0
-        for linear in choose(model, self.where).values():
+        for site, linear in self.chosen(model).items():
             magnitudes = linear.out_features if self.axis == "out" else linear.in_features
-            total += self.rank * (linear.in_features + linear.out_features) + magnitudes
+            total += self.at(site).rank * (linear.in_features + linear.out_features) + magnitudes
         return exactly(total)
 
 
@@ -94,8 +82,7 @@ class DoRALinear(LowRankLinear):
     base_squares: Tensor
 
     def __init__(self, base: nn.Linear, method: DoRA):
-        scale = scale_of(method.alpha, method.rank, method.scaling)
-        super().__init__(base, method.rank, scale, method.dropout)
+        super().__init__(base, method.rank, method.scale, method.dropout)
         self.axis = 1 if method.axis == "out" else 0
         self.detach_norm = method.detach_norm
         self.official = method.dropout_form == "official"

@@ -2,9 +2,9 @@
 
     p(c | x) = softmax_c(w_c · f(x) + b_c),   f(x) the image feature before normalisation, test transform
 
-Radford et al., 2021, §3; the few-shot form is CoOp's (Zhou et al., 2022, lpclip): scikit-learn's L-BFGS with at most
-1,000 iterations, the regularisation C first from seven powers of a hundred, then by eight steps of binary search
-between a tenth and ten times the best in log space, judged on the few-shot validation images.
+Radford et al., 2021, §3, arXiv:2103.00020; the few-shot form is CoOp's (Zhou et al., 2022, lpclip): scikit-learn's
+L-BFGS with at most 1,000 iterations, the regularisation C first from seven powers of a hundred, then by eight steps of
+binary search between a tenth and ten times the best in log space, judged on the few-shot validation images.
 differs   Ties between values of C go to the smaller C (the stronger regularisation); without validation images C = 1.
           Of all values tried the best on validation is kept, not the search's last.
           The class prompts are not used, so a probe knows only the classes it was fitted on and cannot be merged.

@@ -1,7 +1,9 @@
 """The family of re-parameterised linears: a frozen weight plus what a method learns, site by site."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from cliptune.models.products import Factored, Factors
 
 Scaling = Literal["alpha/sqrt(r)", "alpha/r"]
 Where = tuple[str, ...]
+Make = Callable[[str, Any], "AdaptedLinear"]
+"""(site, the backbone's linear) → what stands in its place"""
 
 
 class AdaptedLinear(Factored):
@@ -38,12 +42,12 @@ class AdaptedLinear(Factored):
 class LinearAdapter(Adapter):
     """Adapted linears at chosen sites."""
 
-    def __init__(self, backbone: Backbone, method: Method, chosen: list[str], make: Callable[[Any], AdaptedLinear]):
+    def __init__(self, backbone: Backbone, method: Method, chosen: list[str], make: Make):
         super().__init__(backbone, method)
         self.linears: dict[str, AdaptedLinear] = {}
         for site in chosen:
             path = sites.module_path(site)
-            linear = make(self.model.get_submodule(path)).to(backbone.device)
+            linear = make(site, self.model.get_submodule(path)).to(backbone.device)
             self.model.set_submodule(path, linear.train(self.model.training))
             self.linears[site] = linear
 
@@ -101,18 +105,58 @@ def choose(model: CLIPModel, where: Where) -> dict[str, nn.Linear]:
     return {site: linears[site] for site in sites.match(where, linears)}
 
 
-def check_low_rank(model: CLIPModel, where: Where, rank: int, alpha: float, dropout: float) -> None:
-    """Refuse settings no low-rank method can use on this backbone."""
-    at_least(rank, 1, "rank")
-    at_least(alpha, 0, "alpha", strictly=True)
-    if not 0 <= dropout < 1:
-        raise UserError(f"dropout = {dropout} makes no sense", "dropout has to be at least 0 and less than 1")
-    for site, module in choose(model, where).items():
-        if rank > min(module.in_features, module.out_features):
+@dataclass(frozen=True)
+class LowRank(Method):
+    """What the methods with a low-rank product share: its size, its strength, its places."""
+
+    rank: int = 2
+    """columns of B; file size and capacity grow with it"""
+    text_rank: int = 0
+    """rank in the text tower; 0: as `rank`. The scale goes by each tower's own"""
+    alpha: float = 1.0
+    """strength of the update before division by the rank"""
+    scaling: Scaling = "alpha/sqrt(r)"
+    """what the strength is divided by"""
+    dropout: float = 0.25
+    """chance that an input of the low-rank branch is zeroed while training"""
+    where: Where = ("*.q", "*.k", "*.v")
+    """patterns over sites"""
+
+    @property
+    def scale(self) -> float:
+        """The number that multiplies the low-rank product of rank `rank`."""
+        return scale_of(self.alpha, self.rank, self.scaling)
+
+    def at(self, site: str) -> Self:
+        """The method with the rank it has at that site."""
+        rank = self.text_rank if self.text_rank and site.startswith("text.") else self.rank
+        return dataclasses.replace(self, rank=rank, text_rank=0)
+
+    def chosen(self, model: CLIPModel) -> dict[str, nn.Linear]:
+        """The linears it adapts.
+
+        Raises:
+            UserError: a setting fits no low-rank method on this backbone.
+        """
+        at_least(self.rank, 1, "rank")
+        at_least(self.text_rank, 0, "text_rank")
+        at_least(self.alpha, 0, "alpha", strictly=True)
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout = {self.dropout} makes no sense", "dropout has to be at least 0 and less than 1")
+        chosen = choose(model, self.where)
+        if self.text_rank and not any(site.startswith("text.") for site in chosen):
             raise UserError(
-                f"rank = {rank} is more than {site} has ({min(module.in_features, module.out_features)})",
-                "choose a smaller rank",
+                f"text_rank = {self.text_rank}, and `where` adapts nothing in the text tower", "leave text_rank out"
             )
+        for site, module in chosen.items():
+            rank, most = self.at(site).rank, min(module.in_features, module.out_features)
+            if rank > most:
+                setting = "text_rank" if self.text_rank and site.startswith("text.") else "rank"
+                raise UserError(f"{setting} = {rank} is more than {site} has ({most})", "choose a smaller rank")
+        return chosen
+
+    def formed(self, model: CLIPModel) -> int:
+        return sum(linear.weight.numel() for linear in choose(model, self.where).values())
 
 
 def scale_of(alpha: float, rank: int, scaling: Scaling) -> float:

@@ -13,10 +13,11 @@ differs   Nothing is added and subtracted in place: evaluation uses B A unmerged
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import nn
 from transformers import CLIPModel
 
-from cliptune.methods.base import Adapter, Method, Size, exactly
-from cliptune.methods.linears import LinearAdapter, LowRankLinear, Scaling, Where, check_low_rank, choose, scale_of
+from cliptune.methods.base import Adapter, Size, exactly
+from cliptune.methods.linears import LinearAdapter, LowRank, LowRankLinear, Scaling, Where
 from cliptune.models.backbone import Backbone
 
 PAPER: dict[str, Any] = {
@@ -32,38 +33,25 @@ SMALL: dict[str, Any] = {"train.steps_per_shot": 10, "train.least_steps": 60, "t
 
 
 @dataclass(frozen=True)
-class LoRA(Method):
+class LoRA(LowRank):
     """Low-rank update of chosen linears (CLIP-LoRA)."""
 
     name: ClassVar[str] = "lora"
     title: ClassVar[str] = "CLIP-LoRA"
     presets: ClassVar = {"paper": PAPER, "small": {**SMALL, "train.lr": 1e-2}}
 
-    rank: int = 2
-    """columns of B; file size and capacity grow with it"""
-    alpha: float = 1.0
-    """strength of the update before division by the rank"""
     scaling: Scaling = "alpha/sqrt(r)"
     """CLIP-LoRA's code uses the root; the LoRA paper alpha/r"""
-    dropout: float = 0.25
-    """chance that an input of the low-rank branch is zeroed while training"""
     where: Where = ("*.q", "*.k", "*.v")
     """patterns over sites; CLIP-LoRA adapts q, k, v of every block in both towers"""
 
     def attach(self, backbone: Backbone) -> Adapter:
-        check_low_rank(backbone.model, self.where, self.rank, self.alpha, self.dropout)
-        scale = scale_of(self.alpha, self.rank, self.scaling)
-        return LinearAdapter(
-            backbone,
-            self,
-            list(choose(backbone.model, self.where)),
-            lambda base: LowRankLinear(base, self.rank, scale, self.dropout),
-        )
+        def make(site: str, base: nn.Linear) -> LowRankLinear:
+            here = self.at(site)
+            return LowRankLinear(base, here.rank, here.scale, here.dropout)
 
-    def formed(self, model: CLIPModel) -> int:
-        return sum(linear.weight.numel() for linear in choose(model, self.where).values())
+        return LinearAdapter(backbone, self, list(self.chosen(backbone.model)), make)
 
     def size(self, model: CLIPModel, classes: int) -> Size:
-        check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
-        chosen = choose(model, self.where).values()
-        return exactly(sum(self.rank * (linear.in_features + linear.out_features) for linear in chosen))
+        chosen = self.chosen(model).items()
+        return exactly(sum(self.at(site).rank * (base.in_features + base.out_features) for site, base in chosen))

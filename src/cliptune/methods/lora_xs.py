@@ -22,17 +22,8 @@ from torch.nn import functional as F
 from transformers import CLIPModel
 
 from cliptune.errors import UserError
-from cliptune.methods.base import Adapter, Method, Size, at_least, exactly
-from cliptune.methods.linears import (
-    AdaptedLinear,
-    LinearAdapter,
-    LowRankLinear,
-    Scaling,
-    Where,
-    check_low_rank,
-    choose,
-    scale_of,
-)
+from cliptune.methods.base import Adapter, Size, at_least, exactly
+from cliptune.methods.linears import AdaptedLinear, LinearAdapter, LowRank, LowRankLinear, Scaling, Where
 from cliptune.methods.lora import PAPER, SMALL
 from cliptune.models.backbone import Backbone
 from cliptune.models.masks import Dropout
@@ -45,7 +36,7 @@ machine's float64 SVD under 1e-3"""
 
 
 @dataclass(frozen=True)
-class LoRAXS(Method):
+class LoRAXS(LowRank):
     """An r × r matrix between frozen singular vectors (CLIP-LoRA-XS)."""
 
     name: ClassVar[str] = "lora_xs"
@@ -55,26 +46,21 @@ class LoRAXS(Method):
 
     rank: int = 32
     """side of R; the readme's table has 32 and 45"""
-    alpha: float = 1.0
-    """strength of the update before division by the rank"""
     scaling: Scaling = "alpha/sqrt(r)"
     """CLIP-LoRA-XS inherits CLIP-LoRA's root"""
-    dropout: float = 0.25
-    """chance that an input of the branch is zeroed while training"""
+    where: Where = ("*.q", "*.k", "*.v")
+    """patterns over sites; CLIP-LoRA-XS adapts q, k, v of every block in both towers"""
     sigma_side: SigmaSide = "out"
     """where Σ stands: out (CLIP-LoRA-XS's code), in (its readme, the official code), both (√Σ each), none"""
     init_std: float = 1e-5
     """standard deviation of R at the start"""
     file: Literal["factors", "r_only"] = "factors"
     """factors: exact, reads anywhere; r_only: r² numbers a site, needs the same SVD at load (checked)"""
-    where: Where = ("*.q", "*.k", "*.v")
-    """patterns over sites; CLIP-LoRA-XS adapts q, k, v of every block in both towers"""
 
     def attach(self, backbone: Backbone) -> Adapter:
-        check_low_rank(backbone.model, self.where, self.rank, self.alpha, self.dropout)
         at_least(self.init_std, 0, "init_std")
-        chosen = list(choose(backbone.model, self.where))
-        return LoRAXSAdapter(backbone, self, chosen, lambda base: LoRAXSLinear(base, self))
+        chosen = list(self.chosen(backbone.model))
+        return LoRAXSAdapter(backbone, self, chosen, lambda site, base: LoRAXSLinear(base, self.at(site)))
 
     def reopen(self, backbone: Backbone, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Adapter:
         if any(name.endswith((".R", ".probe")) for name in tensors):
@@ -82,8 +68,8 @@ class LoRAXS(Method):
         adapter = LinearAdapter(
             backbone,
             self,
-            list(choose(backbone.model, self.where)),
-            lambda base: LowRankLinear(base, self.rank, scale=1.0, dropout=self.dropout),
+            list(self.chosen(backbone.model)),
+            lambda site, base: LowRankLinear(base, self.at(site).rank, scale=1.0, dropout=self.dropout),
         )
         adapter.restore(tensors, facts)
         return adapter.eval()
@@ -95,12 +81,8 @@ class LoRAXS(Method):
         adapter.check_probes({name: tensor for name, tensor in tensors.items() if name.endswith(".probe")})
         return adapter.eval()
 
-    def formed(self, model: CLIPModel) -> int:
-        return sum(linear.weight.numel() for linear in choose(model, self.where).values())
-
     def size(self, model: CLIPModel, classes: int) -> Size:
-        check_low_rank(model, self.where, self.rank, self.alpha, self.dropout)
-        return exactly(self.rank**2 * len(choose(model, self.where)))
+        return exactly(sum(self.at(site).rank ** 2 for site in self.chosen(model)))
 
 
 class LoRAXSAdapter(LinearAdapter):
@@ -139,7 +121,7 @@ class LoRAXSLinear(AdaptedLinear):
 
     def __init__(self, base: nn.Linear, method: LoRAXS):
         super().__init__(base)
-        self.scale = scale_of(method.alpha, method.rank, method.scaling)
+        self.scale = method.scale
         self.dropout = Dropout(method.dropout)
         L, P = frozen_factors(base.weight, method.rank, method.sigma_side)
         self.register_buffer("L", L.to(base.weight), persistent=False)

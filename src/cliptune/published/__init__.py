@@ -13,6 +13,21 @@ BACKBONES = {"vit-b-32": "ViT-B/32", "vit-b-16": "ViT-B/16", "vit-l-14": "ViT-L/
 """zoo name → what the papers call it"""
 ZERO_SHOT = ("CLIP (Zero-shot)", "CLIP")
 
+TABLES: dict[str, tuple[str, ...]] = {
+    "zero_shot": (*ZERO_SHOT, "no tuning"),
+    "bitfit": ("both encoders, fixed bias (BitFit)",),
+    "ast": (
+        "CLIP-AST",
+        "both encoders, layer granularity",
+        "both encoders, global granularity",
+        "image encoder only, layer granularity",
+        "text encoder only, layer granularity",
+        "both encoders, fixed bias (BitFit)",
+    ),
+}
+"""method → what the tables call it, where that is not its title"""
+ACCURACIES = ("top1", "base top1", "novel top1", "harmonic mean")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -51,3 +66,44 @@ def zero_shot(dataset: str, backbone: str) -> list[Result]:
         and found.protocol in ("few-shot", "out-of-distribution")
         and found.metric == "top1"
     ]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method's accuracies in one table."""
+
+    what: str
+    backbone: str
+    cells: dict[str, float]
+    """by shots; '' where all images are trained on, '0' for zero-shot whatever it stands beside"""
+    source: str
+
+
+def of_method(name: str, title: str) -> list[Line]:
+    """A method's mean accuracies, a line per table, backbone and protocol; ImageNet's where no mean is printed.
+
+    Left out: the tables' "CLIP" of domain generalization, which is probably not zero-shot, and lines that repeat
+    others.
+    """
+    groups: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
+    for found in results():
+        doubtful = (found.method, found.protocol) == ("CLIP", "domain-generalization")
+        if found.method in TABLES.get(name, (title,)) and found.metric in ACCURACIES and not doubtful:
+            key = (found.source, found.backbone, found.protocol, found.method, found.metric)
+            shots = "0" if name == "zero_shot" else found.shots
+            groups.setdefault(key, {}).setdefault(found.dataset, {})[shots] = found.value
+    lines = []
+    for (source, backbone, protocol, label, metric), by_set in groups.items():
+        dataset = next((known for known in ("Average", "ImageNet") if known in by_set), None)
+        if dataset is not None:
+            over = {"Average": "mean"}.get(dataset, dataset)
+            told = metric if metric == "harmonic mean" else f"{over} {metric.replace('top1', 'accuracy')}"
+            labelled = f": {label}" if label not in (title, *ZERO_SHOT) else ""
+            lines.append(Line(f"{protocol}, {told}{labelled}", backbone, by_set[dataset], source))
+    return [line for line in lines if not any(_repeats(line, other) for other in lines)]
+
+
+def _repeats(line: Line, other: Line) -> bool:
+    """Whether `other` says all that `line` does and more."""
+    same = (line.what, line.backbone) == (other.what, other.backbone)
+    return same and line.cells.items() < other.cells.items()

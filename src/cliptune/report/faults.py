@@ -38,6 +38,7 @@ SCORES = (
     Column("picked", "picked"),
     Column("inert", "inert"),
 )
+FIXED = tuple(column for column in SCORES if column.key != "score")
 
 
 def errors(record: Record) -> list[Block]:
@@ -153,14 +154,16 @@ def forgotten(record: Record) -> list[Block]:
 
 
 def picked(record: Record) -> list[Block]:
-    """AST's selection: which tensors, and every score."""
+    """AST's selection: which tensors, and every score where scores chose."""
     rows, chosen = selection(record), record.section("selection")
-    told = [
-        f"{key} = {words.plain(chosen[key])}" for key in ("k", "granularity", "score") if chosen.get(key) is not None
-    ]
+    fixed = "choose" in chosen and "scores" not in chosen
+    rule = ("choose",) if fixed else ("k", "granularity", "score")
+    told = [f"{key} = {words.plain(chosen[key])}" for key in rule if chosen.get(key) is not None]
     names, inert = list(chosen.get("picked") or ()), list(chosen.get("inert") or ())
     picks = f"{words.these(len(names), 'tensor')} picked ({', '.join(told) or 'rule not recorded'})."
     blocks: list[Block] = [Text(picks)]
+    if fixed:
+        return [*blocks, Text("A fixed choice: nothing was scored."), Table("Every tensor", FIXED, rows, folded=True)]
     scored = [row for row in rows if row["score"] is not None and row["block"] is not None]
     if scored:
         left_out = f" Hatched: inert, no gradient ever reaches them; not ranked ({len(inert):,})." if inert else ""

@@ -252,7 +252,7 @@ def validations(record: Record) -> list[Row]:
 
 
 def selection(record: Record) -> list[Row]:
-    """AST's scores, a row per tensor: where it stands, its score, whether it was picked or is inert."""
+    """AST's choice, a row per tensor: where it stands, its score if it has one, whether it was picked or is inert."""
     chosen = record.section("selection")
     scores = chosen.get("scores")
     picked, inert = set(chosen.get("picked") or ()), set(chosen.get("inert") or ())

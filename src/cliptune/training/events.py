@@ -49,7 +49,14 @@ class Saved:
     step: int
 
 
-Event = Started | Step | PhaseEnded | Saved
+@dataclass(frozen=True)
+class Measured:
+    """The run is over but for its adapter file. Only for listeners: in the folder, run.json has this."""
+
+    metrics: Mapping[str, Any]
+
+
+Event = Started | Step | PhaseEnded | Saved | Measured
 
 
 def as_dict(event: Event) -> dict[str, Any]:
