@@ -62,7 +62,7 @@ class Table:
 
 
 def _is_number(text: str) -> bool:
-    return text[:1].isdigit() or text[:1] in "+−-" or text in (words.NOT_MEASURED, "one run", "all", "< 0.001")
+    return text[:1].isdigit() or text[:1] in "+−-" or text in (words.NOT_MEASURED, "one run", "all", "never", "< 0.001")
 
 
 def _cell(text: str, value: Any) -> Cell:
