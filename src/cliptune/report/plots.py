@@ -229,7 +229,7 @@ def selection_map(rows: Sequence[Row]) -> Figure:
     low, high = (min(ranked), max(ranked)) if ranked else (0.1, 1.0)
     high = high if high > low else low * 10
     norm = LogNorm(low, high)
-    parts = {tower: _parts(row["part"] for row in placed if row["tower"] == tower) for tower in towers}
+    parts = {tower: in_order(row["part"] for row in placed if row["tower"] == tower) for tower in towers}
     columns = {tower: 1 + max(row["block"] for row in placed if row["tower"] == tower) for tower in towers}
     height = 1.5 + 0.23 * max(len(found) for found in parts.values())
     figure = Figure(figsize=(2.4 + 0.27 * sum(columns.values()) + 0.9 * len(towers), height), layout="constrained")
@@ -255,7 +255,9 @@ def selection_map(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _parts(found: Iterable[str]) -> list[str]:
+def in_order(found: Iterable[str]) -> list[str]:
+    """Kinds of tensors as a block holds them: q, k, v, o, the MLP, the norms; weights before biases."""
+
     def rank(part: str) -> tuple:
         name, _, kind = part.partition(".")
         return (PARTS.index(name) if name in PARTS else len(PARTS), name, kind != "weight", kind)
