@@ -16,7 +16,7 @@ NAMES = [
 
 
 def picked(*names, **run):
-    scores = {name: 1.0 for name in NAMES}
+    scores = dict.fromkeys(NAMES, 1.0)
     inert = [name for name in NAMES if name.endswith("k.bias")]
     chosen = {"scores": scores, "picked": list(names), "inert": inert}
     return record("11", method="ast", selection=chosen, **run)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from cliptune.report import theme, words
 from cliptune.report.tables import Row
@@ -25,13 +26,11 @@ WIDE = 10.0
 PARTS = ("q", "k", "v", "o", "fc1", "fc2", "ln1", "ln2")
 
 
-def thinned(steps: Sequence[int], values: Sequence[float], most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+def thinned(steps: ArrayLike, values: ArrayLike, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
     """Means over equal stretches of steps, so that a long run draws as few points as a short one."""
-    bins = np.array_split(np.arange(len(steps)), min(most, len(steps)))
-    return (
-        np.array([np.mean([steps[i] for i in each]) for each in bins]),
-        np.array([np.mean([values[i] for i in each]) for each in bins]),
-    )
+    both = [np.asarray(each, dtype=float) for each in (steps, values)]
+    x, y = (np.array([each.mean() for each in np.array_split(all_, min(most, len(all_)))]) for all_ in both)
+    return x, y
 
 
 @theme.themed

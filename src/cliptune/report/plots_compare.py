@@ -39,7 +39,7 @@ def _zero_shot_line(ax: Axes, rows: Sequence[Row]) -> None:
         ax.axhline(100 * mean, color=theme.NEUTRAL, linestyle=":", linewidth=1.6, label="zero-shot", zorder=1)
 
 
-def _legend_below(figure: Figure, ax: Axes) -> None:
+def legend_below(figure: Figure, ax: Axes) -> None:
     handles, names = ax.get_legend_handles_labels()
     longest = max((len(name) for name in names), default=0)
     columns = 1 if longest > 30 else 2 if longest > 14 else 4
@@ -68,7 +68,7 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
     ax.set_xlim(shots[0] / 1.35, shots[-1] * 1.35)
     ax.set_xlabel("labelled images per class (shots)")
     ax.set_ylabel("test accuracy (%)")
-    _legend_below(figure, ax)
+    legend_below(figure, ax)
     return figure
 
 
@@ -114,7 +114,7 @@ def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int]) -> Figure
     ax.set_xlim(min(ticks[0], low) / 1.6, high * 1.6)
     ax.set_xlabel("trainable parameters (count)")
     ax.set_ylabel("test accuracy (%)")
-    _legend_below(figure, ax)
+    legend_below(figure, ax)
     return figure
 
 
@@ -167,5 +167,5 @@ def gain_and_retention(rows: Sequence[Row], name: str, order: dict[str, int]) ->
         )
     ax.set_xlabel("gain over zero-shot (points)")
     ax.set_ylabel(f"change on {words.short(name, 24)} (points)")
-    _legend_below(figure, ax)
+    legend_below(figure, ax)
     return figure

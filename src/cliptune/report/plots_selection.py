@@ -1,6 +1,6 @@
 """What AST picked over seeds: a heat map of kinds by blocks, a map a tower, and how far picks agree.
 
-CLIP-AST's figure 5. A cell is the share of seeds in which that tensor was picked. One run's scores: `plots.selection_map`.
+CLIP-AST's figure 5; a cell is the share of seeds in which that tensor was picked. One run: `plots.selection_map`.
 """
 
 from collections import defaultdict
