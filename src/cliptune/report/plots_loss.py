@@ -83,10 +83,10 @@ def curves(runs: Sequence[Named]) -> list[Curve]:
         if found := cross_entropy(each.record):
             gathered[(each.cell.place, each.cell.shots, each.label)].append(found)
     result = []
-    for (place, shots, label), found in gathered.items():
-        shared = sorted(set.intersection(*(set(each) for each in found)))
+    for (place, shots, label), seeds in gathered.items():
+        shared = sorted(set.intersection(*(set(losses) for losses in seeds)))
         if shared:
-            losses = np.array([[each[step] for step in shared] for each in found])
+            losses = np.array([[each[step] for step in shared] for each in seeds])
             result.append(Curve(label, place, shots, np.array(shared), losses))
     return sorted(result, key=lambda curve: (curve.place, words.number(curve.shots) or 0))
 
