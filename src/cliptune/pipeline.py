@@ -171,7 +171,7 @@ def _load(name: str, outline: bool) -> Backbone:
 
 
 def features_bytes(plan: Plan) -> int:
-    """What features.safetensors takes: two float16 a number, of the first test's images; nothing where not asked for."""
+    """What features.safetensors takes, float16 before and after; nothing where the recipe does not ask for it."""
     images = len(next(iter(plan.episode.tests.values())).items)
     return 2 * 2 * images * plan.backbone.model.config.projection_dim if plan.recipe.evaluate.features else 0
 

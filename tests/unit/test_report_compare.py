@@ -8,11 +8,12 @@ import pytest
 from scipy import stats
 
 from cliptune import statistics
-from cliptune.report import several_runs
+from cliptune.report import several_runs, words
 from cliptune.report.compare import groups, name_all, pairs, seen_from
 from cliptune.report.page import write_report
 from cliptune.report.read import Predictions, Record, read_record
-from cliptune.report.tables import headline, paired_test, reliability, steps, to_csv, to_markdown
+from cliptune.report.tables import Column, headline, latex_text, paired_test, reliability, to_csv, to_latex, to_markdown
+from cliptune.report.training import steps
 from tests.unit.report_runs import write_run
 from tests.unit.test_report import read_page
 
@@ -124,6 +125,24 @@ class TestOneRecord:
             "| 1.5 | not measured | not measured |",
             "| x\\|y | not measured | yes |",
         ]
+
+    def test_latex_needs_booktabs_alone(self):
+        columns = (Column("a", "a & b"), Column("b", "gain, points", words.points))
+        assert to_latex([{"a": "lora_xs r=2", "b": -0.031}, {"a": "50 %", "b": None}], columns).splitlines() == [
+            r"\begin{tabular}{lr}",
+            r"\toprule",
+            r"a \& b & gain, points \\",
+            r"\midrule",
+            r"lora\_xs r=2 & $-$3.1 \\",
+            r"50 \% & not measured \\",
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+
+    def test_latex_escapes_what_tex_would_read(self):
+        assert latex_text("[a]\\b{c}~^$#*") == (
+            r"{[}a]\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\$\#{*}"
+        )
 
 
 class TestCompare:

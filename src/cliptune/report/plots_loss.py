@@ -18,7 +18,8 @@ from cliptune.report.blocks import Block, Drawing, Table, Text
 from cliptune.report.captions import shots_cell, span, where
 from cliptune.report.compare import Named, Place, shots_text
 from cliptune.report.read import Record
-from cliptune.report.tables import Column, Row, steps
+from cliptune.report.tables import Column, Row
+from cliptune.report.training import steps
 from cliptune.statistics import mean_and_deviation
 
 MOST_PANELS = 9

@@ -18,7 +18,8 @@ from cliptune.report import plots, theme, words
 from cliptune.report.blocks import Block, Drawing, Table, Text
 from cliptune.report.captions import shots_cell, where
 from cliptune.report.compare import Named, Place, shots_text
-from cliptune.report.tables import Column, Row, selection
+from cliptune.report.tables import Column, Row
+from cliptune.report.training import selection
 from cliptune.statistics import mean_and_deviation
 
 MOST_MAPS = 12
