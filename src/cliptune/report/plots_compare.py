@@ -47,8 +47,12 @@ def legend_below(figure: Figure, ax: Axes) -> None:
 
 
 @theme.themed
-def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
-    """A line per label over shots (log₂ axis), points moved a little aside so that bars do not cover each other."""
+def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int], published: Sequence[Row] = ()) -> Figure:
+    """A line per label over shots (log₂ axis), points moved a little aside so that bars do not cover each other.
+
+    Args:
+        published: rows of `papers.beside_papers`; those that are comparable are hollow markers.
+    """
     rows = [row for row in rows if words.number(row["shots"]) and row["accuracy"] is not None]
     labels = [label for label in order if any(row["label"] == label for row in rows)]
     figure, ax = theme.canvas(5.2, 3.9 + 0.12 * len(labels))
@@ -61,6 +65,7 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
         ax.plot(x, [100 * row["accuracy"] for row in found], **(look | {"marker": None}))
         for index, (x_i, row) in enumerate(zip(x, found)):
             _point(ax, x_i, row, look, label if index == 0 else None)
+        _hollow(ax, [row for row in published if row["label"] == label], aside, look)
     shots = sorted({row["shots"] for row in rows})
     ax.set_xscale("log", base=2)
     ax.set_xticks(shots, [str(each) for each in shots])
@@ -70,6 +75,15 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
     ax.set_ylabel("test accuracy (%)")
     legend_below(figure, ax)
     return figure
+
+
+def _hollow(ax: Axes, published: Sequence[Row], aside: float, look: dict) -> None:
+    """The paper's values, only where they are comparable."""
+    found = [row for row in published if row["comparable"] and words.number(row["shots"])]
+    if found:
+        hollow = look | {"linestyle": "none", "markerfacecolor": "#ffffff", "markersize": 7, "zorder": 4}
+        x, y = [row["shots"] * aside for row in found], [100 * row["paper"] for row in found]
+        ax.plot(x, y, label=f"{found[0]['method']}, the paper's", **hollow)
 
 
 @theme.themed
