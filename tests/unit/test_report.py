@@ -81,7 +81,7 @@ class TestOneRun:
         folder, written = dora
         assert written[:3] == [folder / "report.html", folder / "report.csv", folder / "report.md"]
         plots = {"loss", "confusion", "classes", "reliability", "retention"}
-        assert {path.name for path in written[3:]} == {f"{name}.png" for name in plots}
+        assert {path.name for path in written[3:]} == {f"{name}.{kind}" for name in plots for kind in ("png", "svg")}
         assert all(path.stat().st_size > 0 for path in written)
 
     def test_numbers_are_the_folders(self, dora):
@@ -130,6 +130,18 @@ class TestOneRun:
         assert found.startswith("# dora-digits-16shot-s1\n")
         assert "**Adapting helped.** After" in found
         assert "| class | images | after | zero-shot | change, points |" in found
+
+    def test_figures_and_tables_for_a_paper(self, dora, tmp_path):
+        written = write_report([dora[0]], tmp_path / "page.html", plots=tmp_path / "figures", latex=True)
+        names = {path.name for path in written}
+        assert {"page.tex", "loss.png", "loss.svg"} <= names
+        found = (tmp_path / "page.tex").read_text(encoding="utf-8")
+        assert found.startswith("% dora-digits-16shot-s1; \\usepackage{booktabs}\n")
+        assert found.count(r"\begin{tabular}") == found.count(r"\end{tabular}") == found.count(r"\toprule") > 3
+        assert "% Accuracy per class\n\\begin{tabular}{lrrrr}\n" in found
+        drawn = (tmp_path / "figures" / "loss.svg").read_text(encoding="utf-8")
+        assert drawn.startswith("<?xml")
+        assert "<text" not in drawn
 
     def test_every_figure_has_words(self, dora):
         page = one_run.page_of(read_record(dora[0]))
