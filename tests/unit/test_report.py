@@ -25,10 +25,11 @@ class Tags(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.words, self.attributes, self.wrong = [], [], [], []
+        self.open, self.words, self.attributes, self.each, self.wrong = [], [], [], [], []
 
     def handle_starttag(self, tag, attributes):
         self.attributes += [(tag, *pair) for pair in attributes]
+        self.each.append((tag, attributes))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -40,6 +41,7 @@ class Tags(HTMLParser):
 
     def handle_startendtag(self, tag, attributes):
         self.attributes += [(tag, *pair) for pair in attributes]
+        self.each.append((tag, attributes))
 
     def handle_data(self, data):
         self.words.append(data)
@@ -63,6 +65,12 @@ def read_page(path) -> Tags:
     assert all(value for tag, name, value in tags.attributes if (tag, name) == ("img", "alt"))
     ids = [value for _, name, value in tags.attributes if name == "id"]
     assert len(ids) == len(set(ids))
+    pointed = {value[1:] for _, name, value in tags.attributes if name in ("href", "xlink:href") and value[:1] == "#"}
+    assert pointed | set(re.findall(r"url\(#([^)]+)\)", found)) <= set(ids)
+    drawings = [pairs for tag, pairs in tags.each if ("role", "img") in pairs]
+    assert len(drawings) == found.count("<figure ")
+    assert all(dict(pairs).get("aria-label") for pairs in drawings)
+    assert all(len(pairs) == len(dict(pairs)) for _, pairs in tags.each)
     return tags
 
 

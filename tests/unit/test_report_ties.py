@@ -12,7 +12,7 @@ def standing(*records):
     return found
 
 
-def test_alike_behind_and_untested():
+def test_tied_behind_and_untested():
     """On 40 images: one image more is noise; twenty more are not; another episode is no pair."""
     found = standing(
         record("1" * 30 + "0" * 10, method="dora"),
@@ -23,8 +23,8 @@ def test_alike_behind_and_untested():
     assert found == ties.Standing("dora", ("lora",), ("lora_xs",), ("ast",))
     assert not found.alone
     assert [found.of(label) for label in ("dora", "lora", "lora_xs", "ast")] == [
-        "best",
-        "not told apart",
+        "highest",
+        "tied",
         "behind",
         "no pair",
     ]
@@ -34,11 +34,12 @@ def test_ahead_of_all():
     found = standing(record("1" * 40, method="dora"), record("1" * 10 + "0" * 30))
     assert found.alone
     assert found.behind == ("lora",)
+    assert found.of("dora") == "ahead"
 
 
-def test_equal_labels_are_alike():
+def test_equal_labels_are_tied():
     found = standing(record("1100", method="dora"), record("1100"))
-    assert found.alike
+    assert found.tied
     assert not found.behind
 
 
@@ -46,7 +47,7 @@ def test_better_in_a_minority_of_cells_is_not_ahead():
     """Far ahead in one of three cells, even in the others."""
     runs = [record("1" * 40, method="dora", seed=seed) for seed in (1, 2, 3)]
     runs += [record("1" * (0 if seed == 1 else 40) + "0" * (40 if seed == 1 else 0), seed=seed) for seed in (1, 2, 3)]
-    assert standing(*runs).alike == ("lora",)
+    assert standing(*runs).tied == ("lora",)
 
 
 def test_every_number_of_shots_stands_for_itself():

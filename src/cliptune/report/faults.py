@@ -35,11 +35,11 @@ BINS = (
 )
 TEMPERATURES = (
     Column("when", ""),
-    Column("temperature", "temperature", words.decimals),
+    Column("temperature", "temperature T", words.decimals),
     Column("ece", "calibration error", words.percent),
-    Column("ece_at", "at it", words.percent),
+    Column("ece_at", "at T", words.percent),
     Column("nll", "negative log-likelihood", words.decimals),
-    Column("nll_at", "at it", words.decimals),
+    Column("nll_at", "at T", words.decimals),
 )
 RETENTION = (
     Column("name", "not adapted for"),
@@ -160,7 +160,7 @@ def at_temperature(record: Record) -> list[Block]:
         why = "there are no validation images, or no finite temperature fits them best"
         return [Text(f"Confidence at a fitted temperature: {words.NOT_MEASURED}; {why}.", missing=True)]
     images = words.count(rows[-1]["images"])
-    title = f"At the temperature from {images} validation images (logits divided by it; every answer stays)"
+    title = f"Logits divided by T, fitted to {images} validation images: every answer stays"
     return [Table(title, TEMPERATURES, rows)]
 
 

@@ -43,7 +43,8 @@ def legend_below(figure: Figure, ax: Axes) -> None:
     handles, names = ax.get_legend_handles_labels()
     longest = max((len(name) for name in names), default=0)
     columns = 1 if longest > 30 else 2 if longest > 14 else 4
-    figure.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names) or 1))
+    lines = -(-len(names) // columns) or 1
+    figure.legend(handles, names, loc="outside lower center", ncols=-(-len(names) // lines) or 1)
 
 
 @theme.themed

@@ -26,8 +26,9 @@ from cliptune.report.ties import Standing, standings
 
 MOST_FOREST_ROWS = 60
 STANDING = (
-    "Not told apart: on the same test images of the same episodes, the 95 % interval of the difference to the highest "
-    "mean reaches zero, or the other is as good in half of the cells. Such a lead is noise as far as these runs tell."
+    "Ahead: of all others on that data with that many shots. Tied with the highest mean: on the same test images of "
+    "the same episodes, the 95 % interval of the difference reaches zero, or the other is as good in half of the "
+    "cells; such a lead is noise as far as these runs tell. No pair: they share no episode, so nothing is said."
 )
 
 
@@ -106,7 +107,7 @@ def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], n
         Column("deviation", "± s.d., points", spread),
         Column("zero_shot", "zero-shot", words.percent),
         Column("gain", "gain, points", words.points),
-        *([Column("standing", "beside the best", lambda told: told or "alone")] if compared else []),
+        *([Column("standing", "beside the best", lambda told: told or "only one")] if compared else []),
         *(Column(f"kept {name}", f"change on {name}, points", words.points) for name in kept),
         Column("trainable_parameters", "trainable parameters", words.count),
     )

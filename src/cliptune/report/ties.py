@@ -7,7 +7,7 @@ from cliptune.report.compare import Named, Place, leader, pairs, seen_from
 from cliptune.report.tables import Row
 from cliptune.statistics import mean_and_deviation
 
-BEST, ALIKE, BEHIND, UNTESTED = "best", "not told apart", "behind", "no pair"
+AHEAD, HIGHEST, TIED, BEHIND, UNTESTED = "ahead", "highest", "tied", "behind", "no pair"
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Standing:
     """The labels of one place and number of shots, seen from the best mean."""
 
     best: str
-    alike: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
     """paired with the best, and the difference lies inside the noise"""
     behind: tuple[str, ...] = ()
     """paired, and worse beyond the noise"""
@@ -25,11 +25,12 @@ class Standing:
     @property
     def alone(self) -> bool:
         """Whether the best is ahead of all others, tested."""
-        return not self.alike and not self.untested
+        return not self.tied and not self.untested
 
     def of(self, label: str) -> str:
-        """In a word or two, for a table's cell."""
-        told = {self.best: BEST, **dict.fromkeys(self.alike, ALIKE), **dict.fromkeys(self.behind, BEHIND)}
+        """In a word or two, for a table's cell; the highest mean is ahead only if it is ahead of all."""
+        first = AHEAD if self.alone else HIGHEST
+        told = {self.best: first, **dict.fromkeys(self.tied, TIED), **dict.fromkeys(self.behind, BEHIND)}
         return told.get(label, UNTESTED)
 
 
@@ -71,7 +72,7 @@ def _standing(runs: Sequence[Named], best: str) -> Standing:
     others = [label for label in dict.fromkeys(each.label for each in runs) if label != best]
     return Standing(
         best,
-        alike=tuple(label for label in others if label in against and not is_ahead(against[label])),
+        tied=tuple(label for label in others if label in against and not is_ahead(against[label])),
         behind=tuple(label for label in others if label in against and is_ahead(against[label])),
         untested=tuple(label for label in others if label not in against),
     )
