@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 from transformers import CLIPModel
 
 from cliptune.datasets import open_set
@@ -21,11 +22,22 @@ from cliptune.datasets.base import ImageSet, prompts
 from cliptune.datasets.episodes import Episode, Test
 from cliptune.datasets.pixels import Pixels
 from cliptune.export import merge_gap
-from cliptune.files import write_text, write_whole
+from cliptune.files import write_tensors, write_text, write_whole
 from cliptune.methods.base import Adapter
 from cliptune.statistics import harmonic, wilson
-from cliptune.tasks.classify import Predictions, Scorer, gallery, measure, merged_scorer, predict, scorer, to_csv
+from cliptune.tasks.classify import (
+    Predictions,
+    Scorer,
+    gallery,
+    measure,
+    merged_scorer,
+    predict,
+    remembering,
+    scorer,
+    to_csv,
+)
 from cliptune.tasks.open_set import open_set_measures
+from cliptune.tasks.temperature import Temperature, fit_temperature
 
 if TYPE_CHECKING:
     from cliptune.pipeline import Plan
@@ -53,6 +65,10 @@ class Evaluation:
     tests: Mapping[str, Tested]
     val: Pixels
     val_zero_shot: Predictions | None
+    temperature: Temperature | None
+    """the backbone's, fitted to the validation images"""
+    features: Tensor | None
+    """float16 [n d]: image features of the first test, where the recipe keeps them"""
     retention: ImageSet | None
     retention_before: Predictions | None
     seconds: float
@@ -62,16 +78,22 @@ class Evaluation:
     def before(cls, plan: "Plan") -> "Evaluation":
         """Measure the backbone. Decodes every test image; raises UserError naming one that cannot be read."""
         began = time.perf_counter()
-        tests = {}
-        for name, test in plan.episode.tests.items():
-            pixels, tokens = plan.test_pixels(test), plan.tokens_of(test)
-            tests[name] = Tested(test, pixels, tokens, _predict(plan, scorer(plan.backbone, tokens), pixels))
         val = plan.pixels(plan.episode.val)
+        val_zero_shot, temperature = _on_validation(plan, scorer(plan.backbone, plan.tokens), val)
+        tests, features = {}, None
+        for index, (name, test) in enumerate(plan.episode.tests.items()):
+            pixels, tokens = plan.test_pixels(test), plan.tokens_of(test)
+            keep = index == 0 and plan.recipe.evaluate.features
+            found, kept = _on_test(plan, scorer(plan.backbone, tokens), pixels, temperature, keep)
+            tests[name] = Tested(test, pixels, tokens, found)
+            features = kept if keep else features
         held = held_out(plan)
         return cls(
             tests=tests,
             val=val,
-            val_zero_shot=_predict(plan, scorer(plan.backbone, plan.tokens), val) if len(val) else None,
+            val_zero_shot=val_zero_shot,
+            temperature=temperature,
+            features=features,
             retention=held,
             retention_before=_zero_shot_on(plan, plan.backbone.model, held) if held else None,
             seconds=time.perf_counter() - began,
@@ -86,9 +108,13 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
     def score(tokens: Tensor) -> Scorer:
         return merged_scorer(merged, tokens) if merged is not None else scorer(adapter, tokens)
 
-    after = {name: _predict(plan, score(each.tokens), each.pixels) for name, each in evaluation.tests.items()}
+    val, temperature = _on_validation(plan, score(plan.tokens), evaluation.val)
+    after, features = {}, None
+    for index, (name, each) in enumerate(evaluation.tests.items()):
+        keep = index == 0 and plan.recipe.evaluate.features
+        after[name], kept = _on_test(plan, score(each.tokens), each.pixels, temperature, keep)
+        features = kept if keep else features
     before = {name: each.zero_shot for name, each in evaluation.tests.items()}
-    val = _predict(plan, score(plan.tokens), evaluation.val) if len(evaluation.val) else None
     found = measures(plan.episode, after, val)
     zero_shot = measures(plan.episode, before, evaluation.val_zero_shot)
     metrics = found | {"zero_shot": zero_shot["test"] if set(zero_shot) == {"test"} else zero_shot}
@@ -98,6 +124,8 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
     for name, each in evaluation.tests.items():
         write_predictions(folder, name, name == next(iter(evaluation.tests)), each, after[name])
     main, predictions = next(iter(evaluation.tests.values())), next(iter(after.values()))
+    if features is not None:
+        write_features(folder, plan, main, evaluation.features, features)
     rows = gallery(main.zero_shot, predictions)
     write_thumbnails(main.pixels, rows, folder / "thumbnails")
     return {
@@ -106,6 +134,36 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
         "gallery": rows,
         "merge_gap": _gap(plan, adapter, merged, main.pixels) if merged is not None else None,
     }
+
+
+def _on_validation(plan: "Plan", score: Scorer, val: Pixels) -> tuple[Predictions | None, Temperature | None]:
+    """What is said of the validation images, and the temperature fitted to them; None without any."""
+    if not len(val):
+        return None, None
+    logits: list[Tensor] = []
+    found = _predict(plan, Scorer(score.features, remembering(score.logits, logits, torch.float32)), val)
+    return found, fit_temperature(torch.cat(logits).numpy(), found.labels)
+
+
+def _on_test(
+    plan: "Plan", score: Scorer, pixels: Pixels, temperature: Temperature | None, keep: bool
+) -> tuple[Predictions, Tensor | None]:
+    """What is said of a test, and its image features, float16 [n d], where they are to be kept."""
+    kept: list[Tensor] = []
+    if keep:
+        score = Scorer(remembering(score.features, kept, torch.float16), score.logits)
+    found = _predict(plan, score, pixels, temperature)
+    return found, torch.cat(kept) if keep else None
+
+
+def write_features(folder: Path, plan: "Plan", main: Tested, before: Tensor | None, after: Tensor) -> None:
+    """features.safetensors: `before` and `after`, float16 [n d] of unit length, rows as in predictions.csv."""
+    if before is None:  # the backbone was measured by a run that kept none
+        _, before = _on_test(plan, scorer(plan.backbone, main.tokens), main.pixels, None, keep=True)
+    assert before is not None
+    both = {"before": before, "after": after}
+    unit = {name: functional.normalize(found.float(), dim=-1).half() for name, found in both.items()}
+    write_tensors(folder / "features.safetensors", unit)
 
 
 def measures(episode: Episode, found: Mapping[str, Predictions], val: Predictions | None) -> dict[str, Any]:
@@ -158,8 +216,9 @@ def _retention(plan: "Plan", model: CLIPModel, evaluation: Evaluation) -> dict[s
     return {held.name: {"n": n, "before": was, "after": now, **intervals}}
 
 
-def _predict(plan: "Plan", score: Any, pixels: Pixels) -> Predictions:
-    return predict(score, pixels, plan.backbone, plan.machine, plan.recipe.evaluate.batch)
+def _predict(plan: "Plan", score: Scorer, pixels: Pixels, temperature: Temperature | None = None) -> Predictions:
+    batch = plan.recipe.evaluate.batch
+    return predict(score, pixels, plan.backbone, plan.machine, batch, temperature=temperature)
 
 
 def _gap(plan: "Plan", adapter: Adapter, merged: CLIPModel, test: Pixels) -> float:

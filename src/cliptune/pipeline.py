@@ -171,6 +171,12 @@ def _load(name: str, outline: bool) -> Backbone:
         raise
 
 
+def features_bytes(plan: Plan) -> int:
+    """What features.safetensors takes, float16 before and after; nothing where the recipe does not ask for it."""
+    images = len(next(iter(plan.episode.tests.values())).items)
+    return 2 * 2 * images * plan.backbone.model.config.projection_dim if plan.recipe.evaluate.features else 0
+
+
 def tokens_for(backbone: Backbone, words: list[str]) -> Tensor:
     """Token ids of prompts [c t]; made-up ones for a backbone that came without tokenizer."""
     return backbone.tokens(words) if backbone.tokenizer else placeholder_tokens(backbone, len(words))
@@ -221,7 +227,8 @@ def _execute(plan: Plan, folder: Path, *, fresh: bool, listeners: list[Listener]
     lesson = make_lesson(plan)
     evaluation = before or Evaluation.before(plan)
     decode(lesson)
-    files.room_for(folder, 3 * sum(tensor.nbytes for tensor in adapter.state().values()) + 20_000_000)
+    adapters = 3 * sum(tensor.nbytes for tensor in adapter.state().values())
+    files.room_for(folder, adapters + features_bytes(plan) + 20_000_000)
     if fresh and folder.exists():
         shutil.rmtree(folder)
     started_here = not folder.exists()

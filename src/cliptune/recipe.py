@@ -146,6 +146,8 @@ class EvaluateSettings:
     """images per step of evaluation"""
     retention: str = "auto"
     """data set whose zero-shot accuracy is measured before and after; auto: world/shapes; or none"""
+    features: bool = False
+    """image features of the first test's images, before and after training, are kept in features.safetensors"""
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ class Tags(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.words, self.attributes, self.wrong = [], [], [], []
+        self.open, self.words, self.attributes, self.each, self.wrong = [], [], [], [], []
 
     def handle_starttag(self, tag, attributes):
         self.attributes += [(tag, *pair) for pair in attributes]
+        self.each.append((tag, attributes))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -40,6 +41,7 @@ class Tags(HTMLParser):
 
     def handle_startendtag(self, tag, attributes):
         self.attributes += [(tag, *pair) for pair in attributes]
+        self.each.append((tag, attributes))
 
     def handle_data(self, data):
         self.words.append(data)
@@ -63,6 +65,12 @@ def read_page(path) -> Tags:
     assert all(value for tag, name, value in tags.attributes if (tag, name) == ("img", "alt"))
     ids = [value for _, name, value in tags.attributes if name == "id"]
     assert len(ids) == len(set(ids))
+    pointed = {value[1:] for _, name, value in tags.attributes if name in ("href", "xlink:href") and value[:1] == "#"}
+    assert pointed | set(re.findall(r"url\(#([^)]+)\)", found)) <= set(ids)
+    drawings = [pairs for tag, pairs in tags.each if ("role", "img") in pairs]
+    assert len(drawings) == found.count("<figure ")
+    assert all(dict(pairs).get("aria-label") for pairs in drawings)
+    assert all(len(pairs) == len(dict(pairs)) for _, pairs in tags.each)
     return tags
 
 
@@ -81,7 +89,7 @@ class TestOneRun:
         folder, written = dora
         assert written[:3] == [folder / "report.html", folder / "report.csv", folder / "report.md"]
         plots = {"loss", "confusion", "classes", "reliability", "retention"}
-        assert {path.name for path in written[3:]} == {f"{name}.png" for name in plots}
+        assert {path.name for path in written[3:]} == {f"{name}.{kind}" for name in plots for kind in ("png", "svg")}
         assert all(path.stat().st_size > 0 for path in written)
 
     def test_numbers_are_the_folders(self, dora):
@@ -130,6 +138,18 @@ class TestOneRun:
         assert found.startswith("# dora-digits-16shot-s1\n")
         assert "**Adapting helped.** After" in found
         assert "| class | images | after | zero-shot | change, points |" in found
+
+    def test_figures_and_tables_for_a_paper(self, dora, tmp_path):
+        written = write_report([dora[0]], tmp_path / "page.html", plots=tmp_path / "figures", latex=True)
+        names = {path.name for path in written}
+        assert {"page.tex", "loss.png", "loss.svg"} <= names
+        found = (tmp_path / "page.tex").read_text(encoding="utf-8")
+        assert found.startswith("% dora-digits-16shot-s1; \\usepackage{booktabs}\n")
+        assert found.count(r"\begin{tabular}") == found.count(r"\end{tabular}") == found.count(r"\toprule") > 3
+        assert "% Accuracy per class\n\\begin{tabular}{lrrrr}\n" in found
+        drawn = (tmp_path / "figures" / "loss.svg").read_text(encoding="utf-8")
+        assert drawn.startswith("<?xml")
+        assert "<text" not in drawn
 
     def test_every_figure_has_words(self, dora):
         page = one_run.page_of(read_record(dora[0]))

@@ -8,12 +8,13 @@ import pytest
 from scipy import stats
 
 from cliptune import statistics
-from cliptune.report import several_runs
+from cliptune.report import several_runs, words
 from cliptune.report.compare import groups, name_all, pairs, seen_from
 from cliptune.report.page import write_report
 from cliptune.report.read import Predictions, Record, read_record
-from cliptune.report.tables import headline, paired_test, reliability, steps, to_csv, to_markdown
-from tests.unit.report_runs import write_run
+from cliptune.report.tables import Column, headline, latex_text, paired_test, reliability, to_csv, to_latex, to_markdown
+from cliptune.report.training import steps
+from tests.unit.report_runs import ast_selection, write_run
 from tests.unit.test_report import read_page
 
 
@@ -124,6 +125,24 @@ class TestOneRecord:
             "| 1.5 | not measured | not measured |",
             "| x\\|y | not measured | yes |",
         ]
+
+    def test_latex_needs_booktabs_alone(self):
+        columns = (Column("a", "a & b"), Column("b", "gain, points", words.points))
+        assert to_latex([{"a": "lora_xs r=2", "b": -0.031}, {"a": "50 %", "b": None}], columns).splitlines() == [
+            r"\begin{tabular}{lr}",
+            r"\toprule",
+            r"a \& b & gain, points \\",
+            r"\midrule",
+            r"lora\_xs r=2 & $-$3.1 \\",
+            r"50 \% & not measured \\",
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+
+    def test_latex_escapes_what_tex_would_read(self):
+        assert latex_text("[a]\\b{c}~^$#*") == (
+            r"{[}a]\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\$\#{*}"
+        )
 
 
 class TestCompare:
@@ -241,6 +260,36 @@ class TestPage:
         assert "4 shots, seed 2: different episodes" in text
         assert (tmp_path / "plots" / "forest-0.png").is_file()
         assert len(written[1].read_text().splitlines()) == 19
+
+    def test_sections_follow_what_the_records_hold(self, tmp_path):
+        def anchors(*methods):
+            found = [
+                write_run(
+                    tmp_path / f"{method}-{seed}",
+                    method=method,
+                    seed=seed,
+                    steps=6,
+                    n=60,
+                    gallery=False,
+                    selection=ast_selection(blocks=2) if method == "ast" else None,
+                )
+                for method in methods
+                for seed in (1, 2)
+            ]
+            return [section.anchor for section in several_runs.page_of([read_record(f) for f in found]).sections]
+
+        assert not {"losses", "picks"} & set(anchors("lora"))
+        assert anchors("lora", "dora")[2:4] == ["losses", "forgotten"]
+        assert anchors("lora", "ast")[2:5] == ["losses", "picks", "forgotten"]
+
+    def test_the_means_say_who_is_only_tied(self, folders):
+        page = several_runs.page_of([read_record(folder) for folder in folders])
+        [table] = [b for b in page.sections[0].blocks if b.kind == "table"]
+        at = [column.title for column in table.columns].index("beside the best")
+        told = {(row[0].text, row[1].text): row[at].text for row in table.cells}
+        assert told[("dora", "16")] == "ahead"
+        assert told[("lora", "16")] == "behind"
+        assert set(told.values()) <= {"ahead", "highest", "tied", "behind", "no pair"}
 
     def test_alike_methods_are_not_ranked(self, tmp_path):
         folders = [

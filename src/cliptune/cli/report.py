@@ -11,17 +11,21 @@ from cliptune.cli import options, output
 def report(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Run folders, or folders that hold some.")],
     out: Annotated[Path | None, typer.Option(help="HTML file. [default: RUN/report.html, or comparison.html]")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Every figure too, as PNG and SVG. [default: RUN/plots]")
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="The tables too, as .tex beside the HTML.")] = False,
     json: options.Json = False,
 ) -> None:
-    """One self-contained HTML file about a run, or comparing several.
+    """One self-contained HTML file about a run, or comparing several; CSV and Markdown beside it.
 
-    cliptune report runs/*
+    cliptune report runs/* --plots figures --latex
     """
     from cliptune.report.page import write_report
 
     folders = find_runs(paths)
     written = write_report(
-        folders, out or (folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html"))
+        folders, out or (folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html")), plots, latex
     )
     for path in written:
         output.say(str(path))

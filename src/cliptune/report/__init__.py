@@ -1,12 +1,15 @@
 """The report room: run folders in; one HTML page, a CSV and a Markdown file out. It reads nothing but the run folder.
 
 read.py        run folder → Record
-tables.py      one Record → rows;  compare.py: several Records → rows
+tables.py      one Record → rows, and rows → CSV, Markdown, LaTeX;  training.py: what it tells of its training
+compare.py     several Records → rows;  ties.py: who cannot be told from the best;  papers.py: the papers' values
 plots.py       rows → Figure, one run;  plots_compare.py: several runs;  theme.py: how they look
+plots_*.py     a figure of the papers each, with its numbers: loss curves (loss), what AST picked (selection), accuracy
+               against a setting (ablation), t-SNE (features, with features.py)
 verdict.py     rows → the sentence at the top, which claims no gain inside the noise
-one_run.py     the sections of one run's page (faults.py, gallery.py)
+one_run.py     the sections of one run's page (faults.py, features.py, gallery.py)
 several_runs.py  the sections of a comparison (several_costs.py, captions.py)
 blocks.py      what sections are made of;  words.py: how numbers are written
-page.py        `write_report`: sections → HTML by template.html.j2, Markdown, CSV
+page.py        `write_report`: sections → HTML by template.html.j2, Markdown, CSV, LaTeX, figures
 card.py        the README.md of an adapter folder
 """

@@ -56,13 +56,9 @@ class Table:
     def numeric(self) -> list[bool]:
         """A column is set flush right where all it says is numbers."""
         return [
-            i > 0 and bool(self.columns[i].title) and all(_is_number(row[i].text) for row in self.cells)
+            i > 0 and bool(self.columns[i].title) and all(words.reads_as_number(row[i].text) for row in self.cells)
             for i in range(len(self.columns))
         ]
-
-
-def _is_number(text: str) -> bool:
-    return text[:1].isdigit() or text[:1] in "+−-" or text in (words.NOT_MEASURED, "one run", "all", "< 0.001")
 
 
 def _cell(text: str, value: Any) -> Cell:

@@ -109,15 +109,20 @@ def name_all(records: Sequence[Record], given: Sequence[str] | None = None) -> t
     return list(latest.values()), notes
 
 
-def labels(records: Sequence[Record], cells: Sequence[Cell]) -> list[str]:
+def labels(records: Sequence[Record], cells: Sequence[Cell], without: str = "") -> list[str]:
     """The method's name, and those settings in which its runs differ.
 
     A method's own settings count wherever they differ. Other settings (learning rate, steps) count only where they
-    differ between runs of the same data and shots: recipes may rightly tie them to the shots.
+    differ between runs of the same data and shots: recipes may rightly tie them to the shots. `without` is a setting
+    that is told elsewhere.
     """
-    own = [{k: v for k, v in flatten(record.section("settings")) if k != "seed"} for record in records]
+    own = [{k: v for k, v in flatten(record.section("settings")) if k not in ("seed", without)} for record in records]
     other = [
-        {key: value for key, value in flatten(record.section("recipe")) if not set(key.split(".")) & NOT_SETTINGS}
+        {
+            key: value
+            for key, value in flatten(record.section("recipe"))
+            if not set(key.split(".")) & NOT_SETTINGS and key != without
+        }
         for record in records
     ]
     by_method = defaultdict(list)

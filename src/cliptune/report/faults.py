@@ -7,7 +7,17 @@ import numpy as np
 from cliptune.report import plots, verdict, words
 from cliptune.report.blocks import Block, Drawing, Table, Text
 from cliptune.report.read import Record
-from cliptune.report.tables import Column, Row, confusion, headline, per_class, reliability, retention, selection
+from cliptune.report.tables import (
+    Column,
+    Row,
+    confusion,
+    headline,
+    per_class,
+    reliability,
+    retention,
+    temperatures,
+)
+from cliptune.report.training import selection
 
 PER_CLASS = (
     Column("class", "class"),
@@ -22,6 +32,14 @@ BINS = (
     Column("confidence", "mean confidence", words.percent),
     Column("accuracy", "accuracy", words.percent),
     Column("interval", "95 % interval", words.interval),
+)
+TEMPERATURES = (
+    Column("when", ""),
+    Column("temperature", "temperature T", words.decimals),
+    Column("ece", "calibration error", words.percent),
+    Column("ece_at", "at T", words.percent),
+    Column("nll", "negative log-likelihood", words.decimals),
+    Column("nll_at", "at T", words.decimals),
 )
 RETENTION = (
     Column("name", "not adapted for"),
@@ -132,7 +150,19 @@ def confidence(record: Record) -> list[Block]:
             f"Reliability diagram. Expected calibration error: {told}.",
         ),
         Table("After adapting, by confidence", BINS, [row for row in rows if row["when"] == "after"]),
+        *at_temperature(record),
     ]
+
+
+def at_temperature(record: Record) -> list[Block]:
+    """Whether one number would mend the confidences: fitted to validation images, measured on the test's."""
+    rows = temperatures(record)
+    if not rows:
+        why = "there are no validation images, or no finite temperature fits them best"
+        return [Text(f"Confidence at a fitted temperature: {words.NOT_MEASURED}; {why}.", missing=True)]
+    images = words.count(rows[-1]["images"])
+    title = f"Logits divided by T, fitted to {images} validation images: every answer stays"
+    return [Table(title, TEMPERATURES, rows)]
 
 
 def forgotten(record: Record) -> list[Block]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cliptune.report import plots, verdict, words
+from cliptune.report import features, plots, verdict, words
 from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile
 from cliptune.report.compare import flatten, shots_text
 from cliptune.report.faults import confidence, errors, forgotten, picked
@@ -19,11 +19,9 @@ from cliptune.report.tables import (
     headline,
     paired_test,
     run_row,
-    selection,
-    steps,
-    validations,
     why_unpaired,
 )
+from cliptune.report.training import selection, steps, validations
 
 COST = {
     "trainable_parameters": ("trainable parameters", words.count),
@@ -58,6 +56,7 @@ def page_of(record: Record) -> Page:
             Section("cost", "What it cost, how it trained", cost_and_training(record)),
             Section("errors", "Where it errs", errors(record)),
             Section("confidence", "Can you trust its confidence?", confidence(record)),
+            *([Section("features", "Image features", features.drawn(record))] if record.features else []),
             Section("forgotten", "What was forgotten", forgotten(record)),
             Section("images", "Images", galleries(record)),
             *([Section("selection", "Which tensors were picked", picked(record))] if selection(record) else []),

@@ -1,4 +1,4 @@
-"""`write_report`: run folders → one HTML file that needs nothing else, and beside it a CSV and a Markdown file."""
+"""`write_report`: run folders → one HTML file that needs nothing else; beside it CSV, Markdown and, if asked, LaTeX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +12,22 @@ from cliptune.files import write_text
 from cliptune.report import one_run, several_runs, theme
 from cliptune.report.blocks import Block, Drawing, Gallery, Items, Page, Table, Text
 from cliptune.report.read import read_record
-from cliptune.report.tables import markdown_text, to_csv, to_markdown
+from cliptune.report.tables import markdown_text, to_csv, to_latex, to_markdown
 
 TEMPLATE = "template.html.j2"
 
 
-def write_report(folders: Sequence[Path], out: Path | None = None, plots: Path | None = None) -> list[Path]:
+def write_report(
+    folders: Sequence[Path], out: Path | None = None, plots: Path | None = None, latex: bool = False
+) -> list[Path]:
     """Write the report of one run, or of several compared.
 
     Args:
         folders: run folders.
         out: the HTML file. Left out: `report.html` in the run's folder, with `plots/` beside it; of several runs,
             `comparison.html` where you are.
-        plots: a folder for every figure as PNG; in the run's own folder they are always written.
+        plots: a folder for every figure as PNG and SVG; in the run's own folder they are always written.
+        latex: a .tex file beside the HTML with every table of the page.
 
     Returns:
         every file written, the HTML first.
@@ -41,10 +44,20 @@ def write_report(folders: Sequence[Path], out: Path | None = None, plots: Path |
         plots = home / "plots"
     page = one_run.page_of(records[0]) if len(records) == 1 else several_runs.page_of(records)
     texts = {out: render(page), out.with_suffix(".csv"): to_csv(page.rows), out.with_suffix(".md"): markdown(page)}
+    if latex:
+        texts[out.with_suffix(".tex")] = tex(page)
     for path, text in texts.items():
         write_text(path, text)
-    pngs = [theme.png(drawing.figure, plots / f"{drawing.name}.png") for drawing in page.drawings] if plots else []
-    return [*texts, *pngs]
+    return [*texts, *(write_figures(page, plots) if plots else [])]
+
+
+def write_figures(page: Page, folder: Path) -> list[Path]:
+    """Every figure of the page as PNG and SVG."""
+    return [
+        write(drawing.figure, folder / f"{drawing.name}.{kind}")
+        for drawing in page.drawings
+        for kind, write in (("png", theme.png), ("svg", theme.svg_file))
+    ]
 
 
 def render(page: Page) -> str:
@@ -75,6 +88,17 @@ def markdown(page: Page) -> str:
         for block in section.blocks:
             lines += [_markdown_block(block), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def tex(page: Page) -> str:
+    """Every table of the page that has headings, each a tabular under its title as a comment; needs booktabs."""
+    found = [
+        f"% {' '.join((block.title or section.title).split())}\n{to_latex(block.rows, block.columns)}"
+        for section in page.sections
+        for block in section.blocks
+        if isinstance(block, Table) and any(column.title for column in block.columns)
+    ]
+    return "\n".join([rf"% {' '.join(page.title.split())}; \usepackage{{booktabs}}", "", *found])
 
 
 def _markdown_block(block: Block) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from cliptune.report import theme, words
 from cliptune.report.tables import Row
@@ -25,13 +26,11 @@ WIDE = 10.0
 PARTS = ("q", "k", "v", "o", "fc1", "fc2", "ln1", "ln2")
 
 
-def thinned(steps: Sequence[int], values: Sequence[float], most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+def thinned(steps: ArrayLike, values: ArrayLike, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
     """Means over equal stretches of steps, so that a long run draws as few points as a short one."""
-    bins = np.array_split(np.arange(len(steps)), min(most, len(steps)))
-    return (
-        np.array([np.mean([steps[i] for i in each]) for each in bins]),
-        np.array([np.mean([values[i] for i in each]) for each in bins]),
-    )
+    both = [np.asarray(each, dtype=float) for each in (steps, values)]
+    x, y = (np.array([each.mean() for each in np.array_split(all_, min(most, len(all_)))]) for all_ in both)
+    return x, y
 
 
 @theme.themed
@@ -229,7 +228,7 @@ def selection_map(rows: Sequence[Row]) -> Figure:
     low, high = (min(ranked), max(ranked)) if ranked else (0.1, 1.0)
     high = high if high > low else low * 10
     norm = LogNorm(low, high)
-    parts = {tower: _parts(row["part"] for row in placed if row["tower"] == tower) for tower in towers}
+    parts = {tower: in_order(row["part"] for row in placed if row["tower"] == tower) for tower in towers}
     columns = {tower: 1 + max(row["block"] for row in placed if row["tower"] == tower) for tower in towers}
     height = 1.5 + 0.23 * max(len(found) for found in parts.values())
     figure = Figure(figsize=(2.4 + 0.27 * sum(columns.values()) + 0.9 * len(towers), height), layout="constrained")
@@ -255,7 +254,9 @@ def selection_map(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _parts(found: Iterable[str]) -> list[str]:
+def in_order(found: Iterable[str]) -> list[str]:
+    """Kinds of tensors as a block holds them: q, k, v, o, the MLP, the norms; weights before biases."""
+
     def rank(part: str) -> tuple:
         name, _, kind = part.partition(".")
         return (PARTS.index(name) if name in PARTS else len(PARTS), name, kind != "weight", kind)

@@ -39,16 +39,21 @@ def _zero_shot_line(ax: Axes, rows: Sequence[Row]) -> None:
         ax.axhline(100 * mean, color=theme.NEUTRAL, linestyle=":", linewidth=1.6, label="zero-shot", zorder=1)
 
 
-def _legend_below(figure: Figure, ax: Axes) -> None:
+def legend_below(figure: Figure, ax: Axes) -> None:
     handles, names = ax.get_legend_handles_labels()
     longest = max((len(name) for name in names), default=0)
     columns = 1 if longest > 30 else 2 if longest > 14 else 4
-    figure.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names) or 1))
+    lines = -(-len(names) // columns) or 1
+    figure.legend(handles, names, loc="outside lower center", ncols=-(-len(names) // lines) or 1)
 
 
 @theme.themed
-def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
-    """A line per label over shots (log₂ axis), points moved a little aside so that bars do not cover each other."""
+def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int], published: Sequence[Row] = ()) -> Figure:
+    """A line per label over shots (log₂ axis), points moved a little aside so that bars do not cover each other.
+
+    Args:
+        published: rows of `papers.beside_papers`; those that are comparable are hollow markers.
+    """
     rows = [row for row in rows if words.number(row["shots"]) and row["accuracy"] is not None]
     labels = [label for label in order if any(row["label"] == label for row in rows)]
     figure, ax = theme.canvas(5.2, 3.9 + 0.12 * len(labels))
@@ -61,6 +66,7 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
         ax.plot(x, [100 * row["accuracy"] for row in found], **(look | {"marker": None}))
         for index, (x_i, row) in enumerate(zip(x, found)):
             _point(ax, x_i, row, look, label if index == 0 else None)
+        _hollow(ax, [row for row in published if row["label"] == label], aside, look)
     shots = sorted({row["shots"] for row in rows})
     ax.set_xscale("log", base=2)
     ax.set_xticks(shots, [str(each) for each in shots])
@@ -68,8 +74,17 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int]) -> Figure:
     ax.set_xlim(shots[0] / 1.35, shots[-1] * 1.35)
     ax.set_xlabel("labelled images per class (shots)")
     ax.set_ylabel("test accuracy (%)")
-    _legend_below(figure, ax)
+    legend_below(figure, ax)
     return figure
+
+
+def _hollow(ax: Axes, published: Sequence[Row], aside: float, look: dict) -> None:
+    """The paper's values, only where they are comparable."""
+    found = [row for row in published if row["comparable"] and words.number(row["shots"])]
+    if found:
+        hollow = look | {"linestyle": "none", "markerfacecolor": "#ffffff", "markersize": 7, "zorder": 4}
+        x, y = [row["shots"] * aside for row in found], [100 * row["paper"] for row in found]
+        ax.plot(x, y, label=f"{found[0]['method']}, the paper's", **hollow)
 
 
 @theme.themed
@@ -114,7 +129,7 @@ def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int]) -> Figure
     ax.set_xlim(min(ticks[0], low) / 1.6, high * 1.6)
     ax.set_xlabel("trainable parameters (count)")
     ax.set_ylabel("test accuracy (%)")
-    _legend_below(figure, ax)
+    legend_below(figure, ax)
     return figure
 
 
@@ -167,5 +182,5 @@ def gain_and_retention(rows: Sequence[Row], name: str, order: dict[str, int]) ->
         )
     ax.set_xlabel("gain over zero-shot (points)")
     ax.set_ylabel(f"change on {words.short(name, 24)} (points)")
-    _legend_below(figure, ax)
+    legend_below(figure, ax)
     return figure

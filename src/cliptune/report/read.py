@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class Record:
     zero_shot_predictions: Predictions | None = None
     unreadable_lines: int = 0
     adapter_bytes: int | None = None
+
+    @cached_property
+    def features(self) -> Mapping[str, np.ndarray] | None:
+        """`before` and `after` [n d], image features of the first test, where the run kept them; read when needed."""
+        return read_features(self.folder / "features.safetensors")
 
     def section(self, name: str) -> Mapping[str, Any]:
         """The table `name` of run.json; empty where it is missing."""
@@ -226,6 +232,25 @@ def read_predictions(path: Path) -> Predictions | None:
                 "its first line should be: path,label,prediction,score,top5",
             )
         return _parse(path, list(reader))
+
+
+def read_features(path: Path) -> dict[str, np.ndarray] | None:
+    if not path.is_file():
+        return None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: broken ({error})", "remove it, or run again with --fresh") from error
+    shapes = {name: found[name].shape for name in ("before", "after") if name in found}
+    if len(shapes) < 2 or len(set(shapes.values())) > 1 or len(shapes["before"]) != 2:
+        raise UserError(
+            f"{path}: holds {', '.join(found) or 'nothing'}, not before and after [n d]",
+            "remove it, or run again with --fresh",
+        )
+    return {name: found[name] for name in shapes}
 
 
 def _parse(path: Path, rows: Iterable[Mapping[str, Any]]) -> Predictions:

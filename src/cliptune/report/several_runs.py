@@ -1,6 +1,6 @@
 """The page that compares runs: means over seeds and paired differences; its other sections are in several_costs.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cliptune.report import plots_compare, verdict, words
 from cliptune.report.blocks import Block, Drawing, Items, Page, Section, Table, Text, Tile
@@ -17,17 +17,26 @@ from cliptune.report.captions import (
     where,
 )
 from cliptune.report.compare import Named, Pairs, Place, by_test, groups, leader, name_all, pairs, seen_from, shots_text
+from cliptune.report.plots_loss import cross_entropy, loss_curves
+from cliptune.report.plots_selection import selection_maps
 from cliptune.report.read import Record
 from cliptune.report.several_costs import costs, every_run, forgotten, provenance
 from cliptune.report.tables import Column, Row, run_row
+from cliptune.report.ties import Standing, standings
 
 MOST_FOREST_ROWS = 60
+STANDING = (
+    "Ahead: of all others on that data with that many shots. Tied with the highest mean: on the same test images of "
+    "the same episodes, the 95 % interval of the difference reaches zero, or the other is as good in half of the "
+    "cells; such a lead is noise as far as these runs tell. No pair: they share no episode, so nothing is said."
+)
 
 
 def page_of(records: Sequence[Record], given: Sequence[str] | None = None) -> Page:
     """Compare at least two runs; `given` are their labels, where they have some."""
     runs, notes = name_all(records, given)
     rows, found = groups(runs), pairs(runs)
+    told = beside_best(rows, standings(runs))
     labels = list(dict.fromkeys(each.label for each in runs))
     order = {label: index for index, label in enumerate(labels)}
     places = list(dict.fromkeys(each.cell.place for each in runs))
@@ -41,8 +50,9 @@ def page_of(records: Sequence[Record], given: Sequence[str] | None = None) -> Pa
         verdict=verdict.of_several(runs, found),
         tiles=tiles(rows, places),
         sections=[
-            Section("means", "Accuracy, mean over seeds", means(rows, places, order, notes) + each_test(by_test(runs))),
+            Section("means", "Accuracy, mean over seeds", means(told, places, order, notes) + each_test(by_test(runs))),
             Section("pairs", "Paired differences", differences(runs, found, places)),
+            *trained(runs),
             Section("forgotten", "What was forgotten, beside what was gained", forgotten(rows, places, order)),
             Section("cost", "What it cost", [costs(rows)]),
             Section("runs", "Every run", [every_run(runs)]),
@@ -50,6 +60,13 @@ def page_of(records: Sequence[Record], given: Sequence[str] | None = None) -> Pa
         ],
         rows=[run_row(record) for record in records],
     )
+
+
+def beside_best(rows: Sequence[Row], found: Mapping[tuple[Place, int | None], Standing]) -> list[Row]:
+    """Every row with how its label stands to the best of its place and shots; None where it stands alone."""
+    places = [Place(row["data"], row["model"], row["protocol"]) for row in rows]
+    standing = [found.get((place, row["shots"])) for place, row in zip(places, rows)]
+    return [row | {"standing": each.of(row["label"]) if each else None} for row, each in zip(rows, standing)]
 
 
 def tiles(rows: Sequence[Row], places: Sequence[Place]) -> list[Tile]:
@@ -80,6 +97,7 @@ def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], n
             blocks.append(Text(f"{place.data}: accuracy {words.NOT_MEASURED}.", missing=True))
     kept = list(dict.fromkeys(name for row in rows for name in row["retention"]))
     shown = [row | {f"kept {name}": row["retention"].get(name, (None, None))[0] for name in kept} for row in rows]
+    compared = any(row["standing"] for row in rows)
     columns = (
         Column("label", "method"),
         *where(rows),
@@ -89,10 +107,13 @@ def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], n
         Column("deviation", "± s.d., points", spread),
         Column("zero_shot", "zero-shot", words.percent),
         Column("gain", "gain, points", words.points),
+        *([Column("standing", "beside the best", lambda told: told or "only one")] if compared else []),
         *(Column(f"kept {name}", f"change on {name}, points", words.points) for name in kept),
         Column("trainable_parameters", "trainable parameters", words.count),
     )
     blocks.append(Table("Mean and sample standard deviation over seeds", columns, shown))
+    if compared:
+        blocks.append(Text(STANDING))
     return blocks
 
 
@@ -139,6 +160,17 @@ def mean_figures(
             )
         )
     return drawn
+
+
+def trained(runs: Sequence[Named]) -> list[Section]:
+    """How the loss fell, where there are labels to compare; what AST picked, where it did."""
+    found = []
+    told = {each.label for each in runs if cross_entropy(each.record)}
+    if len(told) > 1:
+        found.append(Section("losses", "How the loss fell", loss_curves(runs)))
+    if any(each.record.section("selection").get("picked") for each in runs):
+        found.append(Section("picks", "Which tensors were picked", selection_maps(runs)))
+    return found
 
 
 def differences(runs: Sequence[Named], found: Pairs, places: Sequence[Place]) -> list[Block]:

@@ -195,6 +195,21 @@ def reliability(record: Record) -> list[Row]:
     return rows
 
 
+def temperatures(record: Record) -> list[Row]:
+    """The main test at the temperature that fits the validation images, zero-shot and after; where one was fitted."""
+    rows = []
+    for when, found in (("zero-shot", record.before()), ("after", record.after())):
+        told = found.extra.get("calibrated") if found else None
+        if found is None or not isinstance(told, Mapping):
+            continue
+        row: Row = {"when": when, "images": words.number(told.get("n"))}
+        row |= {"temperature": words.number(told.get("temperature"))}
+        for key in ("nll", "ece"):
+            row |= {key: words.number(found.extra.get(key)), f"{key}_at": words.number(told.get(key))}
+        rows.append(row)
+    return rows
+
+
 def retention(record: Record) -> list[Row]:
     """Accuracy on things the model was not adapted for, before and after."""
     rows = []
@@ -210,68 +225,6 @@ def retention(record: Record) -> list[Row]:
         both = row["before"] is not None and row["after"] is not None
         row["change"] = row["after"] - row["before"] if both else None
         rows.append(row)
-    return rows
-
-
-def steps(record: Record) -> list[Row]:
-    """Training steps, counted on through the phases; a step repeated after a resume counts as its last telling."""
-    told: dict[tuple[str, int], Mapping[str, Any]] = {}
-    for event in record.events:
-        number = words.number(event.get("step"))
-        if event.get("event") == "step" and number is not None:
-            told[(str(event.get("phase", "train")), int(number))] = event
-    rows: list[Row] = []
-    phases = list(dict.fromkeys(phase for phase, _ in told))
-    base = 0
-    for phase in phases:
-        numbers = sorted(number for found, number in told if found == phase)
-        offset = base if numbers[0] <= base else 0
-        for number in numbers:
-            event = told[(phase, number)]
-            parts = event.get("parts")
-            rows.append(
-                {
-                    "step": offset + number,
-                    "phase": phase,
-                    "loss": words.number(event.get("loss")),
-                    "parts": {k: words.number(v) for k, v in parts.items()} if isinstance(parts, Mapping) else {},
-                }
-            )
-        base = rows[-1]["step"]
-    return rows
-
-
-def validations(record: Record) -> list[Row]:
-    """Validation accuracy by step, where the run validated."""
-    told = {
-        int(step): words.number(event.get("accuracy"))
-        for event in record.events
-        if event.get("event") == "validated" and (step := words.number(event.get("step"))) is not None
-    }
-    return [{"step": step, "accuracy": accuracy} for step, accuracy in sorted(told.items()) if accuracy is not None]
-
-
-def selection(record: Record) -> list[Row]:
-    """AST's choice, a row per tensor: where it stands, its score if it has one, whether it was picked or is inert."""
-    chosen = record.section("selection")
-    scores = chosen.get("scores")
-    picked, inert = set(chosen.get("picked") or ()), set(chosen.get("inert") or ())
-    names = dict.fromkeys([*(scores if isinstance(scores, Mapping) else ()), *sorted(picked), *sorted(inert)])
-    rows = []
-    for name in names:
-        tower, _, rest = str(name).partition(".")
-        block, _, part = rest.partition(".")
-        rows.append(
-            {
-                "name": name,
-                "tower": tower,
-                "block": int(block) if block.isdigit() else None,
-                "part": part or block,
-                "score": words.number(scores.get(name)) if isinstance(scores, Mapping) else None,
-                "picked": name in picked,
-                "inert": name in inert,
-            }
-        )
     return rows
 
 
@@ -322,12 +275,45 @@ def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{"−": "$-$", "±": r"$\pm$", "–": "--", "…": r"\dots{}", "→": r"$\to$", "×": r"$\times$", "·": r"$\cdot$"},
+    **{"<": "$<$", ">": "$>$", "|": r"\textbar{}", "[": "{[}", "*": "{*}"},
+}
+"""what TeX would read as a command (also just after a line's end) or lacks in its first font → what it prints"""
+
+
+def to_latex(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column] = ()) -> str:
+    """A tabular that needs booktabs alone; columns of numbers flush right."""
+    columns = columns or _all_columns(rows)
+    cells = [[each.show(row.get(each.key)) for each in columns] for row in rows]
+    numbers = [i > 0 and all(words.reads_as_number(line[i]) for line in cells) for i in range(len(columns))]
+    head, *body = [
+        " & ".join(map(latex_text, line)) + r" \\" for line in [[column.title for column in columns], *cells]
+    ]
+    begin = rf"\begin{{tabular}}{{{''.join('r' if number else 'l' for number in numbers)}}}"
+    lines = [begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def latex_text(text: str) -> str:
+    """Text on one line in which TeX reads nothing but what is printed."""
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
+
+
 def to_markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column] = ()) -> str:
     """A table as GitHub reads it; `columns` say what is shown and how, all keys as they are where none are given."""
-    columns = columns or [Column(key, key) for key in dict.fromkeys(key for row in rows for key in row)]
+    columns = columns or _all_columns(rows)
     lines = ["| " + " | ".join(_cell(column.title) for column in columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(_cell(each.show(row.get(each.key))) for each in columns) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _all_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [Column(key, key) for key in dict.fromkeys(key for row in rows for key in row)]
 
 
 def _cell(text: str) -> str:

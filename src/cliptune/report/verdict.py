@@ -7,6 +7,7 @@ from cliptune.report.blocks import Kind, Verdict
 from cliptune.report.compare import Named, Pairs, Place, leader, seen_from
 from cliptune.report.read import Record
 from cliptune.report.tables import Row, every_test, headline, paired_test, retention, why_unpaired
+from cliptune.report.ties import is_ahead
 
 LEADS = {
     "gain": "Adapting helped.",
@@ -104,15 +105,13 @@ def _at(place: Place, runs: Sequence[Named], found: Pairs) -> tuple[Kind, str]:
     if not of_pair:
         return "unknown", f"{where}: {first} has the highest mean, but no run of it pairs with {second} (see below)."
     row = seen_from(of_pair[0], first)
-    low, _ = row["interval"]
     cells = [{each.cell for each in runs if each.cell.place == place and each.label == label} for label in best]
     unpaired = len(cells[0] | cells[1]) - row["cells"]
     left_out = f" ({words.these(unpaired, 'cell')} not paired, see below)" if unpaired else ""
-    ahead = low > 0 and row["wins"] > row["cells"] / 2
     numbers = (
         f"{words.points(row['difference'])} points (95 % {words.difference_interval(row['interval'])}) over "
         f"{words.these(row['cells'], 'shared cell')}, better in {row['wins']} of {row['cells']}{left_out}"
     )
-    if ahead:
+    if is_ahead(row):
         return "gain", f"{where}: {first} is ahead of {second} by {numbers}."
     return "even", f"{where}: {first} has the highest mean but cannot be told from {second}: {numbers}."

@@ -135,6 +135,11 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def reads_as_number(text: str) -> bool:
+    """Whether a cell says a number, or stands where one was not to be had: it is then set flush right."""
+    return text[:1].isdigit() or text[:1] in "+−-" or text in (NOT_MEASURED, "one run", "all", "never", "< 0.001")
+
+
 def short(name: Any, longest: int) -> str:
     """One line of at most `longest` characters; the middle of a long name goes."""
     text = "".join(letter for letter in " ".join(str(name).split()) if letter.isprintable())

@@ -20,6 +20,7 @@ from cliptune.models.backbone import Backbone
 from cliptune.models.products import still
 from cliptune.models.towers import Towers
 from cliptune.statistics import calibration, expected_calibration_error, wilson
+from cliptune.tasks.temperature import Temperature
 from cliptune.training.compute import Compute
 
 
@@ -65,6 +66,28 @@ def scorer_of(adapter: Adapter, tokens: Tensor) -> Scorer:
     return scorer(adapter, tokens)
 
 
+def remembering(step: Callable[[Tensor], Tensor], kept: list[Tensor], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The same step of a scorer; what it computes is also put into `kept`, batch by batch, on the CPU as `dtype`."""
+
+    def and_remember(given: Tensor) -> Tensor:
+        found = step(given)
+        kept.append(found.detach().to("cpu", dtype))
+        return found
+
+    return and_remember
+
+
+@dataclass(frozen=True)
+class Tempered:
+    """The same images with logits divided by a temperature: other confidences, the same answers."""
+
+    temperature: Temperature
+    score: np.ndarray
+    """probability of the best [n]"""
+    nll: np.ndarray
+    """float [n]; nan where the label is unknown"""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a scorer says of n images with c classes."""
@@ -77,6 +100,8 @@ class Predictions:
     """float [n, top]: theirs"""
     nll: np.ndarray
     """float [n]: −log probability of the label; nan where unknown"""
+    tempered: Tempered | None = None
+    """where a temperature was given"""
 
     @property
     def score(self) -> np.ndarray:
@@ -95,33 +120,52 @@ class Predictions:
 @torch.no_grad()
 @still()
 def predict(
-    score: Scorer, pixels: Pixels, backbone: Backbone, compute: Compute, batch: int, top: int = 5
+    score: Scorer,
+    pixels: Pixels,
+    backbone: Backbone,
+    compute: Compute,
+    batch: int,
+    top: int = 5,
+    temperature: Temperature | None = None,
 ) -> Predictions:
     """Predictions of every image, batch by batch; nothing of size n × c is kept."""
-    ranked, probabilities, nll = [], [], []
+    ranked, probabilities, nll, warm = [], [], [], []
     for images, labels in pixels.batches(batch):
         with compute.autocast():
             image = score.features(backbone.preprocess.normalise(images.to(compute.device)))
-        log_probabilities = F.log_softmax(score.logits(image.float()), dim=-1).cpu()
+        logits = score.logits(image.float()).cpu()
+        log_probabilities = F.log_softmax(logits, dim=-1)
         if not bool(log_probabilities.isfinite().all()):
             raise UserError("the model's scores are not numbers", "lower train.lr, for instance --set train.lr=1e-4")
         best = log_probabilities.topk(min(top, log_probabilities.shape[1]))
         ranked.append(best.indices)
         probabilities.append(best.values.exp())
-        known = labels.clamp_min(0)
-        values = -log_probabilities.gather(1, known[:, None])[:, 0]
-        nll.append(torch.where(labels >= 0, values, torch.nan))
+        nll.append(_surprise(log_probabilities, labels))
+        if temperature is not None:
+            divided = F.log_softmax(logits / temperature.value, dim=-1)
+            warm.append(torch.stack([divided.amax(dim=1).exp(), _surprise(divided, labels)]))
+    tempered = None
+    if temperature is not None:
+        tempered = Tempered(temperature, *torch.cat(warm, dim=1).double().numpy())
     return Predictions(
         labels=pixels.labels.numpy(),
         ranked=torch.cat(ranked).numpy(),
         probabilities=torch.cat(probabilities).double().numpy(),
         nll=torch.cat(nll).double().numpy(),
+        tempered=tempered,
     )
+
+
+def _surprise(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """−log probability of the label [n]; nan where it is unknown."""
+    values = -log_probabilities.gather(1, labels.clamp_min(0)[:, None])[:, 0]
+    return torch.where(labels >= 0, values, torch.nan)
 
 
 def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     """Accuracy (fraction), its 95 % Wilson interval, mean of per-class accuracies, nll, calibration error, per class.
 
+    `calibrated`: nll and calibration error at a temperature, where one was fitted to `n` validation images.
     A class without test images counts in no mean.
     """
     correct = predictions.correct
@@ -138,7 +182,23 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
         "macro_accuracy": float(np.mean([each["accuracy"] for each in per_class.values()])),
         "nll": float(predictions.nll.mean()),
         "ece": expected_calibration_error(calibration(predictions.score, correct)),
+        **_calibrated(predictions),
         "per_class": per_class,
+    }
+
+
+def _calibrated(predictions: Predictions) -> dict[str, Any]:
+    found = predictions.tempered
+    if found is None:
+        return {}
+    bins = calibration(found.score, predictions.correct)
+    return {
+        "calibrated": {
+            "temperature": found.temperature.value,
+            "n": found.temperature.images,
+            "nll": float(found.nll.mean()),
+            "ece": expected_calibration_error(bins),
+        }
     }
 
 
