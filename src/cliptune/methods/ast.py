@@ -81,7 +81,10 @@ class AST(Method):
 
     def phases(self) -> tuple[Phase, ...]:
         steps = self.probe_steps or None
-        return (Phase("probe", epochs=self.probe_epochs, steps=steps, extra_losses=False), Phase("tune"))
+        return (
+            Phase("probe", epochs=self.probe_epochs, steps=steps, extra_losses=False, validated=False),
+            Phase("tune"),
+        )
 
     def candidates(self, model: CLIPModel) -> dict[str, Tensor]:
         """The block tensors of the chosen towers, inert ones included."""
