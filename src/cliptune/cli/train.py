@@ -35,13 +35,17 @@ def train(
     from cliptune.errors import UserError
     from cliptune.pipeline import execute, prepare
     from cliptune.recipe import load_tables
+    from cliptune.training.distributed import leave
 
     if resume and fresh:
         raise UserError("--resume and --fresh together make no sense", "give one of them")
     chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
-    plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory)
-    describe_plan(plan)
-    with Progress() as progress:
-        run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear])
+    try:
+        plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory)
+        describe_plan(plan)
+        with Progress() as progress:
+            run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear])
+    finally:
+        leave()
     describe_result(run)
     output.result({"run": str(run.folder), **run.record})
