@@ -5,9 +5,10 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,16 @@ class Process:
 
     Args:
         words: the command line. test: images in the digits' test split. file_limit: largest file it may write, bytes.
+        launched: what a launcher would say in the environment.
     """
 
-    def __init__(self, *words: object, test: int = 100, file_limit: int | None = None):
+    def __init__(
+        self, *words: object, test: int = 100, file_limit: int | None = None, launched: Mapping[str, str] | None = None
+    ):
         self.pipes = [CONTEXT.Pipe(duplex=False) for _ in range(2)]
         ends = [write for _, write in self.pipes]
         self.process = CONTEXT.Process(
-            target=_child, args=([str(word) for word in words], ends[0], ends[1], test, file_limit)
+            target=_child, args=([str(word) for word in words], ends[0], ends[1], test, file_limit, launched or {})
         )
         self.process.start()
         self.texts = ["", ""]
@@ -129,7 +133,28 @@ class Process:
         assert self.wait().code == -signal.SIGKILL
 
 
-def _child(words: list[str], out: Connection, err: Connection, test: int, file_limit: int | None) -> None:
+def several(size: int, *words: object) -> list[Process]:
+    """One command line in several processes of one run, as torchrun starts them."""
+    shared = {"WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1", **meeting_place()}
+    return [Process(*words, launched={"RANK": str(rank), "LOCAL_RANK": str(rank), **shared}) for rank in range(size)]
+
+
+def meeting_place() -> dict[str, str]:
+    """An address on this machine where processes may meet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+
+
+def _child(
+    words: list[str],
+    out: Connection,
+    err: Connection,
+    test: int,
+    file_limit: int | None,
+    launched: Mapping[str, str],
+) -> None:
+    os.environ.update(launched)
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     import torch

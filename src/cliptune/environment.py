@@ -39,6 +39,7 @@ def describe(machine: Compute) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": str(machine.device),
         "dtype": machine.dtype,
+        "processes": machine.group.size,
     }
 
 

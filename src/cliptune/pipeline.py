@@ -32,12 +32,13 @@ from cliptune.models.shortcuts import using
 from cliptune.models.towers import unknown_part
 from cliptune.protocols import make_episode, resolved
 from cliptune.recipe import Recipe
-from cliptune.records import already_done, describe, write_record
+from cliptune.records import already_done, describe, same_everywhere, write_record
 from cliptune.report.card import model_card
 from cliptune.runs import Run, read_record, run_name, save_adapter
 from cliptune.tracking import Trackers, installed
 from cliptune.training.checkpoint import Checkpoint
-from cliptune.training.compute import Compute, choose_device, compute
+from cliptune.training.compute import Compute, choose_device, compute, seeded
+from cliptune.training.early_stopping import refuse_without_images
 from cliptune.training.events import Event, Measured
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import Lesson, fit, stream_seed
@@ -84,8 +85,7 @@ class Plan:
 
     def attach(self) -> Adapter:
         """The method attached to the backbone; its first numbers depend on the seed alone."""
-        with torch.random.fork_rng():
-            torch.manual_seed(stream_seed(self.recipe.protocol.seed, "attach"))
+        with seeded(stream_seed(self.recipe.protocol.seed, "attach")):
             adapter = self.recipe.method.attach(self.backbone)
         adapter.towers.own = self.recipe.shortcuts
         return adapter
@@ -159,6 +159,7 @@ def prepare(
     steps = recipes.steps_of(final, len(episode.train))
     if final.method.phases() and final.train.warmup_steps >= steps:
         raise UserError(f"train.warmup_steps = {final.train.warmup_steps} of {steps} steps", "warm up for fewer steps")
+    refuse_without_images(final, len(episode.val))
     return Plan(final, backbone, episode, tokens, machine)
 
 
@@ -204,6 +205,8 @@ def execute(
 ) -> Run:
     """Train, evaluate and record a prepared run. An equal finished run is returned as it is.
 
+    Of several processes the main one measures, writes and tells the listeners; the others train along and wait for it.
+
     Args:
         out: run folder. resume, fresh: what to do with an unfinished or other run there. listeners: hear the events.
         before: the untouched backbone measured already, by another run on the same episode and backbone.
@@ -215,25 +218,34 @@ def execute(
     """
     track = installed(track)
     folder = out or Path("runs") / run_name(plan.recipe)
-    if already_done(folder, plan, resume=resume, fresh=fresh):
-        return Run(folder, plan.backbone)
-    with using(plan.recipe.shortcuts), Trackers(track, folder, plan.recipe, len(plan.episode.train)) as trackers:
-        return _execute(plan, folder, fresh=fresh, listeners=[*listeners, trackers.hear], before=before)
+    group = plan.machine.group
+    same_everywhere(plan)
+    if not group.on_main(lambda: already_done(folder, plan, resume=resume, fresh=fresh)):
+        names = track if group.main else ()
+        with using(plan.recipe.shortcuts), Trackers(names, folder, plan.recipe, len(plan.episode.train)) as trackers:
+            _execute(plan, folder, fresh=fresh, listeners=[*listeners, trackers.hear], before=before)
+    return Run(folder, plan.backbone, group.on_main(lambda: read_record(folder)))
 
 
-def _execute(plan: Plan, folder: Path, *, fresh: bool, listeners: list[Listener], before: Evaluation | None) -> Run:
-    files.writable_folder(folder)
-    adapter = plan.attach()
-    lesson = make_lesson(plan)
-    evaluation = before or Evaluation.before(plan)
-    decode(lesson)
-    adapters = 3 * sum(tensor.nbytes for tensor in adapter.state().values())
-    files.room_for(folder, adapters + features_bytes(plan) + 20_000_000)
-    if fresh and folder.exists():
-        shutil.rmtree(folder)
+def _execute(plan: Plan, folder: Path, *, fresh: bool, listeners: list[Listener], before: Evaluation | None) -> None:
+    group = plan.machine.group
+    with group.together():
+        if group.main:
+            files.writable_folder(folder)
+        adapter = plan.attach()
+        lesson = make_lesson(plan)
+        evaluation = (before or Evaluation.before(plan)) if group.main else None
+        decode(lesson)
+        if group.main:
+            adapters = 3 * sum(tensor.nbytes for tensor in adapter.state().values())
+            files.room_for(folder, adapters + features_bytes(plan) + 20_000_000)
+            if fresh and folder.exists():
+                shutil.rmtree(folder)
+    if evaluation is None:
+        return _train_along(plan, adapter, lesson)
     started_here = not folder.exists()
     try:
-        return _run(plan, folder, adapter, lesson, evaluation, listeners)
+        _run(plan, folder, adapter, lesson, evaluation, listeners)
     except Exception as problem:
         if started_here and not Checkpoint(folder / "checkpoint").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -242,6 +254,17 @@ def _execute(plan: Plan, folder: Path, *, fresh: bool, listeners: list[Listener]
         if isinstance(problem, OSError):
             raise files.cannot_write(folder, problem) from problem
         raise
+
+
+def _train_along(plan: Plan, adapter: Adapter, lesson: Lesson) -> None:
+    """What the processes beside the main one do of `_run`; they meet it where it does something alone."""
+    group = plan.machine.group
+    with group.together():
+        pass
+    for _ in fit(adapter, lesson, plan.machine):
+        pass
+    with group.together():
+        pass
 
 
 def _note_failure(folder: Path, problem: Exception) -> None:
@@ -270,38 +293,46 @@ def decode(lesson: Lesson) -> None:
 
 def _run(
     plan: Plan, folder: Path, adapter: Adapter, lesson: Lesson, evaluation: Evaluation, listeners: list[Listener]
-) -> Run:
-    started = _now()
-    checkpoint = Checkpoint(folder / "checkpoint")
-    record = describe(plan, adapter, folder) | {"status": "running", "started": started}
-    write_record(folder, record)
-    files.write_text(folder / "recipe.toml", plan.recipe.to_toml())
-    plan.episode.save(folder / "episode.json")
+) -> None:
+    group, meter, checkpoint = plan.machine.group, Meter(), Checkpoint(folder / "checkpoint")
+    with group.together():
+        record = describe(plan, adapter, folder) | {"status": "running", "started": _now()}
+        write_record(folder, record)
+        files.write_text(folder / "recipe.toml", plan.recipe.to_toml())
+        plan.episode.save(folder / "episode.json")
+        log = Log(folder / "metrics.jsonl", adapter, checkpoint)
     progress = checkpoint.progress()
     earlier = progress.seconds if progress else 0.0
     began = time.perf_counter()
-    meter = Meter()
-    with Log(folder / "metrics.jsonl", adapter, checkpoint) as log:
+    with log:
         for event in fit(adapter, lesson, plan.machine, checkpoint):
             log.write(event)
             meter.hear(event)
             for listener in listeners:
                 listener(event)
-    train_seconds = earlier + time.perf_counter() - began
+    record["seconds"] = {"train": earlier + time.perf_counter() - began}
+    with group.together():
+        _finish(plan, folder, adapter, evaluation, record, meter)
+        for listener in listeners:
+            listener(Measured(record["metrics"]))
+        checkpoint.remove()
+
+
+def _finish(
+    plan: Plan, folder: Path, adapter: Adapter, evaluation: Evaluation, record: dict[str, Any], meter: Meter
+) -> None:
+    """Measure the trained adapter, save it, and complete the record."""
     record |= describe(plan, adapter, folder)
     measuring = time.perf_counter()
     record |= evaluate(plan, adapter, evaluation, folder)
-    for listener in listeners:
-        listener(Measured(record["metrics"]))
-    evaluate_seconds = evaluation.seconds + time.perf_counter() - measuring
-    record["seconds"] = {"train": train_seconds, "evaluate": evaluate_seconds}
+    record["seconds"]["evaluate"] = evaluation.seconds + time.perf_counter() - measuring
     record["images_per_second"] = meter.images_per_second
+    if meter.training:
+        record["training"] = meter.training
     record["peak_memory_bytes"] = plan.machine.peak_memory_bytes()
     record |= {"status": "finished", "finished": _now()}
     save_adapter(folder / "adapter", adapter, model_card(record))
     write_record(folder, record)
-    checkpoint.remove()
-    return Run(folder, plan.backbone)
 
 
 def _now() -> str:

@@ -121,6 +121,15 @@ class TrainSettings:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """arithmetic of the image tower's products; all else stays float32. auto: 16 bits for large backbones where the
     device has instructions for it"""
+    patience: int = 0
+    """validations in a row without a better one after which training ends, with the numbers of the best one; 0 never
+    ends early. The learning rate goes as it would over all steps"""
+    validate_every: int = 0
+    """steps between two validations; 0 is a twentieth of all steps where patience asks for them, else none. Without
+    patience the accuracies are told and nothing else depends on them"""
+    early_stop_on: Literal["accuracy", "loss"] = "accuracy"
+    """what makes a validation better: accuracy, the lower loss among equals (few-shot sets validate on min(shots, 4)
+    images a class, so equals are common); or the loss alone, which often rises while accuracy still does"""
     checkpoint_seconds: float = 60.0
     """how often the state for --resume is written"""
 

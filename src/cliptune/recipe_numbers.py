@@ -22,6 +22,8 @@ def check_numbers(recipe: "Recipe") -> None:
         "train.warmup_steps": 0,
         "train.weight_decay": 0,
         "train.eps": 0,
+        "train.patience": 0,
+        "train.validate_every": 0,
         "train.checkpoint_seconds": 0,
         "loss.image": 0,
         "loss.text": 0,

@@ -12,6 +12,7 @@ from cliptune.errors import UserError
 from cliptune.methods.base import Adapter
 from cliptune.runs import read_record
 from cliptune.settings import plain
+from cliptune.training.distributed import alike
 
 if TYPE_CHECKING:
     from cliptune.pipeline import Plan
@@ -66,6 +67,18 @@ def describe(plan: "Plan", adapter: Adapter, folder: Path) -> dict[str, Any]:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     files.write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def same_everywhere(plan: "Plan") -> None:
+    """Refuse to share a run among processes that understood it differently: other files, another precision.
+
+    Raises:
+        UserError: settings, images or weights differ between them.
+    """
+    group, fix = plan.machine.group, "give every machine the same data, model and --dtype"
+    alike(group, "settings", plan.recipe.essence(), fix)
+    alike(group, "images", plan.episode.sha256, fix)
+    alike(group, "weights", plan.backbone.identity.sha256, fix)
 
 
 def already_done(folder: Path, plan: "Plan", *, resume: bool, fresh: bool) -> bool:

@@ -29,13 +29,16 @@ from cliptune.recipe import Recipe, find_method
 class Run:
     """A finished run: predict with it, merge it, read its numbers.
 
+    Args:
+        record: what run.json says, where it is known already.
+
     Raises:
         UserError: on opening a folder that is no run, or one that has not finished.
     """
 
-    def __init__(self, folder: str | Path, backbone: Backbone | None = None):
+    def __init__(self, folder: str | Path, backbone: Backbone | None = None, record: Mapping[str, Any] | None = None):
         self.folder = Path(folder).expanduser()
-        self.record = read_record(self.folder)
+        self.record = dict(record) if record else read_record(self.folder)
         if self.record["status"] != "finished":
             raise UserError(
                 f"{self.folder}: the run is '{self.record['status']}'",

@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = arguments or ["--help"]
     output.start(json="--json" in arguments)
     try:
+        alone(arguments)
         code = typer.main.get_command(app).main(list(arguments), prog_name="cliptune", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UserError as problem:
@@ -75,6 +76,13 @@ def main(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         output.say("this is a fault of cliptune's, not yours; please report it with the lines above")
         return 1
+
+
+def alone(arguments: Sequence[str]) -> None:
+    """Refuse to run a verb in several processes that would all do the same and write over each other."""
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    if verb in VERBS and verb != "train" and output.processes() > 1:
+        raise UserError(f"`cliptune {verb}` is work for one process", "start it without torchrun or accelerate launch")
 
 
 def usage(problem: Any, arguments: Sequence[str]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from rich.progress import Progress as RichProgress
 from cliptune.cli import output
 from cliptune.cli.output import count, percent
 from cliptune.training.compute import resident_bytes
-from cliptune.training.events import Event, PhaseEnded, Started, Step
+from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
 if TYPE_CHECKING:
     from cliptune.pipeline import Plan
@@ -31,7 +31,7 @@ class Progress:
             RichProgress(
                 TextColumn(text), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=console
             )
-            if console.is_terminal and not output.wants_json()
+            if console.is_terminal and not output.wants_json() and output.first()
             else None
         )
         self.task: TaskID | None = None
@@ -56,6 +56,11 @@ class Progress:
                     output.say(f"  {event.phase}: going on at step {event.step + 1} of {event.steps}")
             case Step():
                 self._step(event)
+            case Validated():
+                output.say(f"  {event.phase} {event.step}: validation {percent(event.accuracy)}, loss {event.loss:.3f}")
+            case PhaseEnded() if event.training.get("stopped_early"):
+                told = event.training
+                output.say(f"  stopped after {told['steps_taken']} of {told['steps']} steps")
             case PhaseEnded() if "picked" in event.facts:
                 kinds = sorted({".".join(name.split(".")[2:]) for name in event.facts["picked"]})
                 if event.phase == "probe":

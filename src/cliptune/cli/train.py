@@ -37,14 +37,18 @@ def train(
     from cliptune.pipeline import execute, prepare
     from cliptune.recipe import load_tables
     from cliptune.tracking import installed
+    from cliptune.training.distributed import leave
 
     if resume and fresh:
         raise UserError("--resume and --fresh together make no sense", "give one of them")
     trackers = installed(track or [])
     chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
-    plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory)
-    describe_plan(plan)
-    with Progress() as progress:
-        run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear], track=trackers)
+    try:
+        plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory)
+        describe_plan(plan)
+        with Progress() as progress:
+            run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear], track=trackers)
+    finally:
+        leave()
     describe_result(run)
     output.result({"run": str(run.folder), **run.record})

@@ -3,6 +3,7 @@
 b images of a batch · s side of the backbone's crop, pixels · h w an image's own height and width
 """
 
+import copy
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -68,19 +69,26 @@ class Pixels:
         items = [self.items[i] for i in indices]
         return _floats(self._recall(items, self._cuts, self._cut), self.preprocess.crop)
 
-    def varied(self, indices: Sequence[int], generator: torch.Generator) -> Tensor:
+    def varied(self, indices: Sequence[int], generator: torch.Generator, part: slice = slice(None)) -> Tensor:
         """Augmented as `augment` says, not normalised: float32 [b 3 s s] in 0..1.
 
-        Depends on the generator's state and on the order of `indices`, not on what was cached.
+        Depends on the generator's state and on the order of `indices`, not on what was cached. `part` says which of
+        them to serve; each is varied as it would be among all.
 
         Raises:
             UserError: an image cannot be decoded; names it.
         """
         if self.augment.kind == "photo":
-            return self._photo(indices, generator)
+            return self._photo(indices[part], _uniform((len(indices), _TRIES * 4 + 1), generator)[part])
         if self.augment.kind == "affine":
-            return _affine(self.plain(indices), self.augment, generator)
-        return self.plain(indices)
+            return _affine(self.plain(indices[part]), self.augment, _uniform((len(indices), 4), generator)[part])
+        return self.plain(indices[part])
+
+    def some(self, part: slice) -> "Pixels":
+        """Part of the images, over the same cache."""
+        mine = copy.copy(self)
+        mine.items, mine.labels = self.items[part], self.labels[part]
+        return mine
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Plain pixels [b 3 s s] and labels [b], in order; the last batch may be smaller."""
@@ -88,9 +96,8 @@ class Pixels:
             indices = range(start, min(start + size, len(self)))
             yield self.plain(indices), self.labels[indices.start : indices.stop]
 
-    def _photo(self, indices: Sequence[int], generator: torch.Generator) -> Tensor:
+    def _photo(self, indices: Sequence[int], draws: np.ndarray) -> Tensor:
         originals = self._recall([self.items[i] for i in indices], self._originals, self._original)
-        draws = _uniform((len(originals), _TRIES * 4 + 1), generator)
         boxes = [
             crop_box(image.shape[1], image.shape[0], self.augment.crop, row[:-1].reshape(_TRIES, 4))
             for image, row in zip(originals, draws, strict=True)
@@ -149,9 +156,11 @@ def crop_box(width: int, height: int, area: tuple[float, float], draws: np.ndarr
     return (width - w) // 2, (height - h) // 2, w, h
 
 
-def _affine(pixels: Tensor, augment: Augment, generator: torch.Generator) -> Tensor:
-    """[b 3 s s] turned, sized and shifted, each image by its own draw; the border's pixels fill what comes in."""
-    draws = torch.from_numpy(_uniform((len(pixels), 4), generator) * 2 - 1).float()
+def _affine(pixels: Tensor, augment: Augment, uniform: np.ndarray) -> Tensor:
+    """[b 3 s s] turned, sized and shifted, each image by its own draw [4]; the border's pixels fill what comes in."""
+    if not len(pixels):
+        return pixels
+    draws = torch.from_numpy(uniform * 2 - 1).to(pixels.dtype)
     angle, size = draws[:, 0] * augment.rotate, 1 + draws[:, 1] * augment.scale
     shift = draws[:, 2:] * augment.shift
     cos, sin = angle.cos() * size, angle.sin() * size

@@ -91,7 +91,10 @@ class AST(Method):
         if self.choose != "scores":
             return (Phase("tune"),)
         steps = self.probe_steps or None
-        return (Phase("probe", epochs=self.probe_epochs, steps=steps, extra_losses=False), Phase("tune"))
+        return (
+            Phase("probe", epochs=self.probe_epochs, steps=steps, extra_losses=False, validated=False),
+            Phase("tune"),
+        )
 
     def candidates(self, model: CLIPModel) -> dict[str, Tensor]:
         """The block tensors of the chosen towers and of the fixed kind if there is one, inert ones included."""

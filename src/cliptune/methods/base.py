@@ -33,6 +33,8 @@ class Phase:
     """its own length in steps, before `epochs`"""
     extra_losses: bool = True
     """whether the recipe's extra loss terms apply"""
+    validated: bool = True
+    """whether `train.patience` may end it early; not a phase whose length means something, like AST's probe"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The state for --resume: adapter, optimiser, and how far training got.
+"""The state for --resume: adapter, optimiser, the best validation so far, and how far training got.
 
 Nothing random has to be kept: every draw of step n (order, augmentation, dropout) is a function of the seed and n.
 Two files in `checkpoint/`: state.safetensors and state.json (with the loss scale of float16), the second written last;
@@ -8,8 +8,9 @@ no pickle.
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,22 @@ class Progress:
     step: int
     seconds: float
     """spent training so far"""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint holds."""
+
+    progress: Progress
+    adapter: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+    optimizer: Mapping[str, Tensor]
+    scaler: Mapping[str, Any] | None
+    """float16's loss scale"""
+    validation: Mapping[str, Any]
+    """see `early_stopping.Validation`; empty where nothing was validated yet"""
+    best: Mapping[str, Tensor]
+    """the numbers of the best validation"""
 
 
 class Checkpoint:
@@ -51,6 +68,8 @@ class Checkpoint:
         adapter: Adapter,
         optimizer: torch.optim.Optimizer | None,
         scaler: torch.amp.GradScaler | None = None,
+        validation: Mapping[str, Any] | None = None,
+        best: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Write the state; what was there before stays valid until the new one is whole."""
         tensors = {f"adapter/{name}": tensor for name, tensor in adapter.state().items()}
@@ -58,9 +77,10 @@ class Checkpoint:
             for name, parameter in adapter.trainable().items():
                 for key, value in optimizer.state[parameter].items():
                     tensors[f"optimizer/{name}/{key}"] = value
+        tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
         name = f"state-{progress.phase}-{progress.step}.safetensors"
         write_tensors(self.folder / name, tensors)
-        facts = {"tensors": name, "facts": adapter.facts(), **progress.__dict__}
+        facts = {"tensors": name, "facts": adapter.facts(), "validation": validation or {}, **asdict(progress)}
         if scaler is not None:
             facts["scaler"] = scaler.state_dict()
         write_text(self.folder / "state.json", json.dumps(facts))
@@ -68,25 +88,26 @@ class Checkpoint:
             if old.name != name:
                 old.unlink()
 
-    def load(self, adapter: Adapter) -> tuple[Progress, dict[str, Tensor]]:
-        """Put the adapter back; return how far it was and the optimiser's tensors for `restore_optimizer`.
+    def load(self) -> State:
+        """The saved state.
 
         Raises:
-            UserError: the files do not fit the adapter.
+            UserError: its file is missing or broken.
         """
         facts = json.loads((self.folder / "state.json").read_text("utf-8"))
         path = self.folder / facts["tensors"]
         if not path.is_file():
             raise UserError(f"{path} is missing", "start over with --fresh")
         tensors = read_tensors(path)
-        adapter.restore(_below(tensors, "adapter/"), facts["facts"])
-        return Progress(facts["phase"], facts["step"], facts["seconds"]), _below(tensors, "optimizer/")
-
-    def restore_scaler(self, scaler: torch.amp.GradScaler) -> None:
-        """Put float16's loss scale back; a state without one leaves it as it is."""
-        facts = json.loads((self.folder / "state.json").read_text("utf-8"))
-        if "scaler" in facts:
-            scaler.load_state_dict(facts["scaler"])
+        return State(
+            progress=Progress(facts["phase"], facts["step"], facts["seconds"]),
+            adapter=_below(tensors, "adapter/"),
+            facts=facts["facts"],
+            optimizer=_below(tensors, "optimizer/"),
+            scaler=facts.get("scaler"),
+            validation=facts.get("validation", {}),
+            best=_below(tensors, "best/"),
+        )
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,19 +1,23 @@
 """Where and in which precision training runs: accelerate picks the device and does the casting."""
 
-import contextlib
 import gc
+import os
 import resource
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 from cliptune.errors import UserError
 from cliptune.recipe import SMALL_BACKBONE
+from cliptune.training.distributed import Group, group_of
 
 Precision = Literal["float32", "bfloat16", "float16"]
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -31,6 +35,8 @@ class Compute:
     accelerator: Accelerator
     device: torch.device
     dtype: Precision
+    group: Group = field(default_factory=Group)
+    """the processes that share the run"""
 
     def autocast(self) -> torch.autocast:
         """The precision the towers read. Our own: accelerate's follows the state of whoever asked last."""
@@ -46,7 +52,7 @@ class Compute:
 
 def resident_bytes() -> int:
     """Largest resident memory of this process so far, or since `forget_peak`."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -57,7 +63,7 @@ def resident_bytes() -> int:
 def forget_peak() -> None:
     """Let `resident_bytes` count from now on; where the system cannot (it is Linux's), from the process's start."""
     gc.collect()
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         CLEAR.write_text("5")
 
 
@@ -67,18 +73,56 @@ def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> C
     'auto' precision is float32 for a backbone of fewer than `recipe.SMALL_BACKBONE` `parameters`, where 16 bits are
     slower; else bfloat16 where the device has instructions for it, float16 on a GPU without, float32 elsewhere.
 
+    Started by torchrun or `accelerate launch`, it joins the processes of the run, each on its own GPU.
+
     Raises:
-        UserError: the device is not there, or cannot do the precision.
+        UserError: the device is not there, cannot do the precision, or cannot be shared as the launcher asks.
     """
     chosen = choose_device(device, dtype)
     if dtype == "auto":
         dtype = "float32" if parameters < SMALL_BACKBONE else fastest(chosen)
     # accelerate keeps one precision per process in a shared state; a new run may want another.
     AcceleratorState._reset_state(reset_partial_state=True)
-    if chosen == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    check_processes(chosen)
     accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
-    return Compute(accelerator, accelerator.device, cast(Precision, dtype))
+    if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        raise UserError(
+            f"accelerate is set to {accelerator.distributed_type.value}, which cliptune does not know",
+            "start with torchrun, or `accelerate launch --multi_gpu`",
+        )
+    # accelerate says cpu:0 under a launcher, which is not equal to cpu.
+    device_here = torch.device("cpu") if chosen == "cpu" else accelerator.device
+    if chosen == "cuda":
+        torch.cuda.reset_peak_memory_stats(device_here)
+    group = group_of(accelerator.process_index, accelerator.num_processes)
+    return Compute(accelerator, device_here, cast(Precision, dtype), group)
+
+
+def check_processes(device: str) -> None:
+    """Refuse more processes than a device can serve.
+
+    Raises:
+        UserError: several processes on MPS, or more than GPUs on this machine.
+    """
+    if "LOCAL_RANK" not in os.environ or (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) == 1:
+        return
+    if device == "mps":
+        raise UserError("--device mps: one process alone can use it", "start without torchrun, or use --device cpu")
+    # Where each process is shown one GPU, each sees one and means its own.
+    if (
+        device == "cuda"
+        and (gpus := torch.cuda.device_count()) < here
+        and (gpus > 1 or "CUDA_VISIBLE_DEVICES" not in os.environ)
+    ):
+        raise UserError(f"{here} processes for {gpus} GPUs", f"give torchrun --nproc-per-node {gpus}, or --device cpu")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's global generators seeded for a moment, and left as they were."""
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
+        torch.manual_seed(seed)
+        yield
 
 
 def choose_device(device: str, dtype: str) -> str:

@@ -1,7 +1,7 @@
 """What happens during training, as values: the loop yields them, consoles, logs and trackers listen."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -33,12 +33,26 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Validated:
+    """The validation images were measured after `step` (1-based)."""
+
+    phase: str
+    step: int
+    accuracy: float
+    """a fraction"""
+    loss: float
+    """mean cross-entropy"""
+
+
+@dataclass(frozen=True)
 class PhaseEnded:
     """A phase is over."""
 
     phase: str
     seconds: float
     facts: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """of gradient descent: `steps_taken` of `steps`, `stopped_early`; `best` validation whose numbers were kept"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class Measured:
     metrics: Mapping[str, Any]
 
 
-Event = Started | Step | PhaseEnded | Saved | Measured
+Event = Started | Step | Validated | PhaseEnded | Saved | Measured
 
 
 def as_dict(event: Event) -> dict[str, Any]:

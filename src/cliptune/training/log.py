@@ -1,8 +1,10 @@
-"""Listening to a run: the log on disk, and the mean speed."""
+"""Listening to a run: the log on disk, and what is kept of the last phase."""
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cliptune.files import write_text
 from cliptune.methods.base import Adapter
@@ -41,17 +43,21 @@ class Log:
 
 
 class Meter:
-    """Mean speed of the last phase."""
+    """Mean speed of the last phase, and how its training ended."""
 
     def __init__(self) -> None:
         self.images, self.seconds = 0, 0.0
+        self.training: Mapping[str, Any] = {}
+        """see `PhaseEnded.training`"""
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Step):
             self.images += event.images
             self.seconds += event.images / event.images_per_second
-        elif isinstance(event, PhaseEnded) and event.phase == "probe":
-            self.images, self.seconds = 0, 0.0
+        elif isinstance(event, PhaseEnded):
+            self.training = event.training
+            if event.phase == "probe":
+                self.images, self.seconds = 0, 0.0
 
     @property
     def images_per_second(self) -> float | None:

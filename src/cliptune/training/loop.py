@@ -4,14 +4,18 @@ Everything random about step n is a function of the seed, the phase and n: augme
 of the seed and the epoch alone.
 So a run does not depend on what ran before it in the process, and resuming needs no generator states.
 
+Several processes (`training.distributed`) go through the same loop with the same numbers. Their batches are one batch,
+augmented as by a single process; dropout's masks are each process's own.
+
 The loop is given training and validation images; it never sees a test split.
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +24,10 @@ from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Features, Phase
 from cliptune.recipe import Recipe, steps_of
-from cliptune.training.checkpoint import Checkpoint, Progress, restore_optimizer
-from cliptune.training.compute import Compute
+from cliptune.training.checkpoint import Checkpoint, Progress, State, restore_optimizer
+from cliptune.training.compute import Compute, seeded
+from cliptune.training.distributed import alike
+from cliptune.training.early_stopping import Validation
 from cliptune.training.events import Event, PhaseEnded, Saved, Started, Step
 from cliptune.training.losses import SelfConsistency
 from cliptune.training.optim import adamw, rate
@@ -51,31 +57,37 @@ class Lesson:
 def fit(adapter: Adapter, lesson: Lesson, compute: Compute, checkpoint: Checkpoint | None = None) -> Iterator[Event]:
     """Train `adapter` in place through its phases, yielding events; goes on from `checkpoint` if it holds a state.
 
+    Of several processes the main one reads the checkpoint for all, and it alone writes.
+
     Raises:
         UserError: a tensor gets no gradient, or the loss is not a number.
     """
-    start = Progress(0, 0, 0.0)
-    moments: dict[str, Tensor] = {}
-    if checkpoint is not None and checkpoint.exists():
-        start, moments = checkpoint.load(adapter)
+    group = compute.group
+    saved = group.on_main(lambda: checkpoint.load() if checkpoint is not None and checkpoint.exists() else None)
+    start = saved.progress if saved else Progress(0, 0, 0.0)
+    if saved:
+        adapter.restore(saved.adapter, saved.facts)
+    if not group.main:
+        checkpoint = None
     spent = start.seconds
     phases = adapter.method.phases()
     for index, phase in enumerate(phases):
         if index < start.phase:
             continue
         began = time.perf_counter()
+        training: Mapping[str, Any] = {}
         if phase.kind == "closed":
             yield Started(phase.name, 1, 0, 0)
             solve(adapter, lesson, compute)
         else:
-            progress = Progress(index, start.step if index == start.phase else 0, spent)
-            yield from descend(adapter, lesson, compute, phase, progress, moments, checkpoint)
-            moments = {}
+            going_on = saved if index == start.phase and start.step else None
+            training = yield from descend(adapter, lesson, compute, phase, index, spent, going_on, checkpoint)
+        alike(group, f"tensors after phase {phase.name}", list(adapter.trainable()), "take machines of one kind")
         seconds = time.perf_counter() - began
         spent += seconds
         if checkpoint is not None and index + 1 < len(phases):
             checkpoint.save(Progress(index + 1, 0, spent), adapter, None)
-        yield PhaseEnded(phase.name, seconds, adapter.facts())
+        yield PhaseEnded(phase.name, seconds, adapter.facts(), training)
 
 
 def descend(
@@ -83,69 +95,87 @@ def descend(
     lesson: Lesson,
     compute: Compute,
     phase: Phase,
-    start: Progress,
-    moments: dict[str, Tensor],
+    index: int,
+    spent: float,
+    saved: State | None,
     checkpoint: Checkpoint | None,
-) -> Iterator[Event]:
-    """One phase of gradient descent from `start.step` on."""
+) -> Generator[Event, None, dict[str, Any]]:
+    """One phase of gradient descent, going on from `saved`; what to tell of it (`PhaseEnded.training`).
+
+    Args:
+        index: of the phase. spent: seconds of training before.
+    """
     settings, seed = lesson.recipe.train, lesson.recipe.protocol.seed
     steps = phase_steps(phase, lesson.recipe, len(lesson.train))
+    first = saved.progress.step if saved else 0
     adapter.begin(phase)
     adapter.train()
     trainable = adapter.trainable()
     bare = adamw(adapter, trainable, settings)
-    if start.step:
-        restore_optimizer(bare, trainable, moments)
+    validation = Validation(adapter, lesson, compute, phase, steps)
+    if saved:
+        restore_optimizer(bare, trainable, saved.optimizer)
+        validation.restore(saved.validation, saved.best)
     optimizer, scaler = compute.accelerator.prepare(bare), compute.accelerator.scaler
-    if start.step and checkpoint is not None and scaler is not None:
-        checkpoint.restore_scaler(scaler)
+    if saved and saved.scaler is not None and scaler is not None:
+        scaler.load_state_dict(dict(saved.scaler))
     alarm = GradientAlarm(adapter, trainable)
     student = lesson.student(adapter, compute, phase)
-    yield Started(phase.name, steps, start.step, sum(parameter.numel() for parameter in trainable.values()))
+    yield Started(phase.name, steps, first, sum(parameter.numel() for parameter in trainable.values()))
     began = time.perf_counter()
     student.prepare(steps)
-    saved = last = time.perf_counter()
-    for step in range(start.step, steps):
+    written = last = time.perf_counter()
+    taken = first
+    for step in range(first, steps):
         lr = rate(settings, step, steps)
         for group in bare.param_groups:
             group["lr"] = lr
         indices = batch_indices(len(lesson.train), settings.batch, seed, step)
         values = gradients(student, indices, seed, phase, step)
-        alarm.look(step - start.step, last=step + 1 == steps)
+        alarm.look(step - first, last=step + 1 == steps)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        now = time.perf_counter()
-        yield Step(
-            phase=phase.name,
-            step=step + 1,
-            steps=steps,
-            loss=sum(values.values()),
-            parts=values,
-            lr=lr,
-            images=len(indices),
-            images_per_second=len(indices) / (now - last),
-            seconds=now - began,
-        )
+        taken, now = step + 1, time.perf_counter()
+        loss, speed = sum(values.values()), len(indices) / (now - last)
+        yield Step(phase.name, taken, steps, loss, values, lr, len(indices), speed, seconds=now - began)
+        if validation.due(taken):
+            yield validation.measure(taken)
+        if taken == steps or validation.over:
+            break
         last = time.perf_counter()
-        if checkpoint is not None and step + 1 < steps and last - saved >= settings.checkpoint_seconds:
-            checkpoint.save(Progress(start.phase, step + 1, start.seconds + last - began), adapter, bare, scaler)
-            yield Saved(phase.name, step + 1)
-            saved = time.perf_counter()
+        if checkpoint is not None and last - written >= settings.checkpoint_seconds:
+            progress = Progress(index, taken, spent + last - began)
+            checkpoint.save(progress, adapter, bare, scaler, validation.told(), validation.numbers)
+            yield Saved(phase.name, taken)
+            written = time.perf_counter()
+    validation.keep_best()
+    refuse_broken(trainable, phase)
+    adapter.finish(phase, bare, stream_seed(seed, phase.name, "finish", 0))
+    compute.accelerator.free_memory()
+    adapter.eval()
+    best = {"best": asdict(validation.best)} if validation.best else {}
+    return {"steps": steps, "steps_taken": taken, "stopped_early": taken < steps, **best}
+
+
+def refuse_broken(trainable: Mapping[str, nn.Parameter], phase: Phase) -> None:
+    """Raise UserError if a number is not one after a phase."""
     broken = [name for name, parameter in trainable.items() if not bool(parameter.isfinite().all())]
     if broken:
         raise UserError(
             f"{broken[0]} is not a number after phase {phase.name}", "lower train.lr, for instance --set train.lr=1e-4"
         )
-    adapter.finish(phase, bare, stream_seed(seed, phase.name, "finish", 0))
-    compute.accelerator.free_memory()
-    adapter.eval()
 
 
 def gradients(student: Student, indices: list[int], seed: int, phase: Phase, step: int) -> dict[str, float]:
-    """Accumulate a step's gradients from its own streams of random numbers; the loss terms by name."""
+    """Accumulate a step's gradients from its own streams of random numbers; the loss terms by name.
+
+    Of several processes each draws masks of dropout from a stream of its own, so that the images of a batch have
+    different ones; so the number of processes changes a run with dropout, as another seed does.
+    """
     generator = torch.Generator().manual_seed(stream_seed(seed, phase.name, "augment", step))
-    with torch.random.fork_rng():
-        torch.manual_seed(stream_seed(seed, phase.name, "dropout", step))
+    group = student.compute.group
+    own = [group.rank] if group.size > 1 else []
+    with seeded(stream_seed(seed, phase.name, "dropout", step, *own)):
         values = student.backward(indices, generator)
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
@@ -184,7 +214,10 @@ class GradientAlarm:
 
 @torch.no_grad()
 def solve(adapter: Adapter, lesson: Lesson, compute: Compute) -> None:
-    """A closed phase: image features of the training and validation images, test transform, then `adapter.solve`."""
+    """A closed phase: image features of the training and validation images, test transform, then `adapter.solve`.
+
+    It is not split: the main process solves, the others take over what it found.
+    """
 
     def features(pixels: Pixels) -> Features:
         rows = []
@@ -195,7 +228,13 @@ def solve(adapter: Adapter, lesson: Lesson, compute: Compute) -> None:
         width = adapter.backbone.model.config.projection_dim
         return Features(torch.cat(rows) if rows else torch.zeros(0, width), pixels.labels)
 
-    adapter.solve(features(lesson.train), features(lesson.val))
+    def found() -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+        adapter.solve(features(lesson.train), features(lesson.val))
+        return {name: tensor.cpu() for name, tensor in adapter.state().items()}, adapter.facts()
+
+    state, facts = compute.group.on_main(found)
+    if not compute.group.main:
+        adapter.restore(state, facts)
     adapter.eval()
 
 

@@ -1,7 +1,8 @@
 """Forward and backward of one training step: what is frozen is computed once, the rest in parts if memory is short.
 
 Images go through in parts of `train.chunk`, class prompts in parts of `train.text_chunk`; both give the gradient of the
-undivided step (dropout's masks apart) with the memory of a part:
+undivided step (dropout's masks apart) with the memory of a part. Of several processes each goes through its slice of
+the images and through all prompts, and their gradients are added up at the end (`training.distributed`):
 
     T = text features, without a graph if in parts → a leaf
     for each part of the images: features, logits, loss; backward to the image tower and to the leaf
@@ -18,7 +19,8 @@ from cliptune.datasets.pixels import Pixels
 from cliptune.methods.base import Adapter
 from cliptune.models.products import still
 from cliptune.recipe import Recipe
-from cliptune.training.compute import Compute
+from cliptune.training.compute import Compute, seeded
+from cliptune.training.distributed import Sum
 from cliptune.training.losses import SelfConsistency
 from cliptune.training.memory import image_tokens
 
@@ -75,8 +77,7 @@ class TextSide:
         return torch.cat([self._features(place) for place in range(len(self.parts))])
 
     def _repeatably(self, place: int) -> Tensor:
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seeds[place])
+        with seeded(self.seeds[place]):
             return self._features(place)
 
     def _features(self, place: int) -> Tensor:
@@ -111,12 +112,12 @@ class ImageSide:
         if self.consistency is not None and self.consistency.looks_at_images:
             self.teacher = self._all(self.consistency.teacher.image_features)
 
-    def batch(self, indices: Sequence[int], generator: torch.Generator) -> Tensor | None:
-        """Pixels of a batch, not normalised; None if all that is needed of them is kept."""
+    def batch(self, indices: Sequence[int], generator: torch.Generator, mine: slice) -> Tensor | None:
+        """Pixels of `mine` of a batch, not normalised; None if all that is needed of them is kept."""
         watched = self.consistency is not None and self.consistency.looks_at_images
         if self.kept is not None and (not watched or self.teacher is not None):
             return None
-        return self.pixels.varied(indices, generator).to(self.compute.device)
+        return self.pixels.varied(indices, generator, mine).to(self.compute.device)
 
     def features(self, indices: Tensor, pixels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Unit-length features [b d] of the student and, if it is asked, of the teacher."""
@@ -167,6 +168,7 @@ class Student:
         self.labels = train.labels.to(compute.device)
         self.text = TextSide(adapter, tokens, recipe.train.text_chunk)
         self.images = ImageSide(adapter, train, compute, consistency)
+        self.sum = Sum(compute.group, adapter.trainable().values())
 
     def prepare(self, steps: int) -> None:
         """Compute what can be kept for `steps` steps. Where memory is short, hidden states are not kept."""
@@ -175,21 +177,25 @@ class Student:
 
     @still()
     def backward(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, float]:
-        """Accumulate the gradients of one batch; the weighted loss terms by name, their sum is the loss."""
-        pixels = self.images.batch(indices, generator)
-        chosen = torch.as_tensor(indices, device=self.compute.device)
+        """Accumulate the gradients of one batch; the weighted loss terms by name, their sum is the loss.
+
+        Of several processes all are given the whole batch, and all end with its gradients and its loss.
+        """
+        mine = self.compute.group.part(len(indices))
+        pixels = self.images.batch(indices, generator, mine)
+        chosen = torch.as_tensor(indices[mine], dtype=torch.long, device=self.compute.device)
         leaf = self.text.forward()
         values: dict[str, float] = {}
-        size = self.recipe.train.chunk or len(chosen)
+        size = self.recipe.train.chunk or max(1, len(chosen))
         for start in range(0, len(chosen), size):
             places = slice(start, start + size)
             part = None if pixels is None else pixels[places]
             terms = self._image_terms(chosen[places], part, leaf)
-            self._back(terms, len(chosen[places]) / len(chosen), values)
-        if self.consistency is not None:
+            self._back(terms, len(chosen[places]) / len(indices), values)
+        if self.consistency is not None and self.compute.group.main:
             self._back(self.consistency.of_text(leaf), 1.0, values)
         self.text.backward(leaf)
-        return values
+        return self.sum(values)
 
     def _image_terms(self, indices: Tensor, pixels: Tensor | None, text: Tensor) -> dict[str, Tensor]:
         image, teacher = self.images.features(indices, pixels)
