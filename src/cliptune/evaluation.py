@@ -109,11 +109,13 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
         return merged_scorer(merged, tokens) if merged is not None else scorer(adapter, tokens)
 
     val, temperature = _on_validation(plan, score(plan.tokens), evaluation.val)
-    after, features = {}, None
+    after, features, speed = {}, None, None
     for index, (name, each) in enumerate(evaluation.tests.items()):
         keep = index == 0 and plan.recipe.evaluate.features
-        after[name], kept = _on_test(plan, score(each.tokens), each.pixels, temperature, keep)
-        features = kept if keep else features
+        scored, began = score(each.tokens), time.perf_counter()
+        after[name], kept = _on_test(plan, scored, each.pixels, temperature, keep)
+        if index == 0:
+            features, speed = kept, len(each.pixels) / (time.perf_counter() - began)
     before = {name: each.zero_shot for name, each in evaluation.tests.items()}
     found = measures(plan.episode, after, val)
     zero_shot = measures(plan.episode, before, evaluation.val_zero_shot)
@@ -130,6 +132,7 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
     write_thumbnails(main.pixels, rows, folder / "thumbnails")
     return {
         "metrics": metrics,
+        "inference_images_per_second": speed,
         "retention": _retention(plan, merged or adapter.model, evaluation),
         "gallery": rows,
         "merge_gap": _gap(plan, adapter, merged, main.pixels) if merged is not None else None,

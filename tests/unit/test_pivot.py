@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from cliptune.report.read import read_record
-from cliptune.studies.pivot import Cell, Field, Line, blocks, comparable, pivot
-from cliptune.studies.study import Study, load, read
+from cliptune import published
+from cliptune.report.read import Record, read_record
+from cliptune.studies.pivot import Cell, Field, Line, average_of, blocks, pivot
+from cliptune.studies.study import Job, Study, load, read
 from tests.unit.report_runs import write_run
 
 
@@ -24,16 +25,28 @@ def made_up(**settings: Any) -> Study:
     return read("made-up", tables, False, {})
 
 
-def done(study: Study, folder: Path, accuracy: dict[tuple[str, int], tuple[float, float]]) -> list:
-    found = []
-    for job in study.jobs:
-        key = (job.recipe.data.name, job.recipe.protocol.seed)
-        if key in accuracy:
-            after, before = accuracy[key]
-            metrics = {"test": {"accuracy": after, "n": 100}, "zero_shot": {"accuracy": before, "n": 100}}
-            run = write_run(folder / job.name, seed=key[1], metrics=metrics, gallery=False)
-            found.append((job, read_record(run)))
-    return found
+TESTED = {"dtd": 1692, "eurosat": 8100, "pacs": 9991}
+
+
+def record_of(job: Job, folder: Path, after: float, before: float, n: int | None = None, **over: Any) -> Record:
+    """A finished run of `job` on a whole copy of its data set."""
+    name, protocol = job.recipe.data.name, job.recipe.protocol
+    n = n or TESTED[name]
+    metrics = {"test": {"accuracy": after, "n": n}, "zero_shot": {"accuracy": before, "n": n}}
+    told = {
+        "metrics": metrics,
+        "data": {"name": name, "classes": ["a", "b"], "episode_sha256": "e", "split": "published"},
+        "tests": {"test": {"data": name, "classes": 2, "images": n}},
+        "model": {"name": job.recipe.model.name, "source": job.recipe.model.name, "sha256": "m", "parameters": 1},
+        "protocol": protocol.name,
+        **({"target": protocol.target} if protocol.target else {}),
+    }
+    return read_record(write_run(folder / job.name, seed=protocol.seed, gallery=False, **told | over))
+
+
+def done(study: Study, folder: Path, accuracy: dict[tuple[str, int], tuple[float, float]], **over: Any) -> list:
+    keyed = [(job, accuracy.get((job.recipe.data.name, job.recipe.protocol.seed))) for job in study.jobs]
+    return [(job, record_of(job, folder, *found, **over)) for job, found in keyed if found]
 
 
 def test_means_deviations_and_the_paper_s_beside(tmp_path: Path) -> None:
@@ -75,21 +88,33 @@ def test_held_out_domains_are_averaged_within_a_seed(tmp_path: Path) -> None:
     for job in study.jobs:
         target, seed = job.recipe.protocol.target, job.recipe.protocol.seed
         value = {"photo": 0.9, "sketch": 0.5}[target] + 0.02 * seed
-        metrics = {"test": {"accuracy": value, "n": 9}, "zero_shot": {"accuracy": 0.5, "n": 9}}
-        found.append((job, read_record(write_run(tmp_path / job.name, metrics=metrics, gallery=False))))
+        found.append((job, record_of(job, tmp_path, value, 0.5)))
     table = pivot(study, found)
     cell = table.cells[Line("vit-b-32", "", "CLIP-DoRA"), Field("PACS", "top1")]
     assert (cell.mean, cell.deviation, cell.runs) == (pytest.approx(0.74), pytest.approx(0.02), 3)
     assert cell.paper == pytest.approx(0.9535)
 
 
-def test_nothing_is_compared_with_a_paper_in_the_small_form_or_on_another_backbone() -> None:
-    small, full = load("dora-table-1", small=True), load("dora-table-1")
-    assert comparable(small, Line("mini", "4", "CLIP-DoRA"), "CLIP-DoRA") == {}
-    assert comparable(full, Line("vit-b-32", "4", "CLIP-DoRA"), "CLIP-DoRA") == {}
-    assert comparable(full, Line("vit-b-16", "4", "CLIP-DoRA"), "CLIP-DoRA")[Field("DTD", "top1")] == pytest.approx(
-        0.64
-    )
+def papers_of(study: Study, found: list) -> set[float | None]:
+    return {cell.paper for cell in pivot(study, found).cells.values()}
+
+
+def test_nothing_is_compared_with_a_paper_but_the_same(tmp_path: Path) -> None:
+    one = {("dtd", 1): (0.6, 0.4), ("eurosat", 1): (0.7, 0.5)}
+    assert papers_of(made_up(), done(made_up(), tmp_path / "whole", one)) == {0.64, 0.861, 0.436, 0.475, None}
+    assert papers_of(made_up(), done(made_up(), tmp_path / "cut", one, n=90)) == {None}, "a part of the test images"
+    other = made_up(**{"model.name": "vit-l-14"})
+    assert papers_of(other, done(other, tmp_path / "other", one)) == {None}, "another backbone"
+    small = dataclasses.replace(made_up(), small=True)
+    assert papers_of(small, done(small, tmp_path / "small", one)) == {None}
+
+
+def test_the_average_is_compared_over_the_paper_s_data_sets_only() -> None:
+    study, line, place = load("dora-table-1"), Line("vit-b-16", "4", "CLIP-DoRA"), Field("Average", "top1")
+    eleven = {each.dataset for each in published.results() if each.source == study.about.source} - {"Average"}
+    assert len(eleven) == 11
+    assert average_of(study, line, place, "CLIP-DoRA", eleven) == pytest.approx(0.7763)
+    assert average_of(study, line, place, "CLIP-DoRA", eleven - {"DTD"}) is None
 
 
 def test_methods_without_runs_stand_with_the_paper_s_value() -> None:

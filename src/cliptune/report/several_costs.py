@@ -18,7 +18,8 @@ def costs(rows: Sequence[Row]) -> Table:
         Column("trainable_parameters", "trainable parameters", words.count),
         Column("trainable_percent", "of the backbone", words.share),
         Column("train_seconds", "training", words.seconds),
-        Column("images_per_second", "images per second", words.count),
+        Column("images_per_second", "images per second, training", words.count),
+        Column("inference_images_per_second", "images per second, testing", words.count),
         Column("peak_memory_bytes", "peak memory", words.size),
         Column("merge_gap", "merge gap", words.scientific),
     )

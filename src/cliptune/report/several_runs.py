@@ -17,6 +17,7 @@ from cliptune.report.captions import (
     where,
 )
 from cliptune.report.compare import Named, Pairs, Place, by_test, groups, leader, name_all, pairs, seen_from, shots_text
+from cliptune.report.papers import beside_papers, papers_table
 from cliptune.report.plots_loss import cross_entropy, loss_curves
 from cliptune.report.plots_selection import selection_maps
 from cliptune.report.read import Record
@@ -32,9 +33,19 @@ STANDING = (
 )
 
 
-def page_of(records: Sequence[Record], given: Sequence[str] | None = None) -> Page:
-    """Compare at least two runs; `given` are their labels, where they have some."""
+def page_of(
+    records: Sequence[Record],
+    given: Sequence[str] | None = None,
+    reported: Mapping[str, tuple[str, str]] | None = None,
+) -> Page:
+    """Compare at least two runs.
+
+    Args:
+        given: their labels, where they have some.
+        reported: label → where a paper's value for it stands, as `papers.beside_papers` takes it.
+    """
     runs, notes = name_all(records, given)
+    published = beside_papers(runs, reported or {})
     rows, found = groups(runs), pairs(runs)
     told = beside_best(rows, standings(runs))
     labels = list(dict.fromkeys(each.label for each in runs))
@@ -50,9 +61,14 @@ def page_of(records: Sequence[Record], given: Sequence[str] | None = None) -> Pa
         verdict=verdict.of_several(runs, found),
         tiles=tiles(rows, places),
         sections=[
-            Section("means", "Accuracy, mean over seeds", means(told, places, order, notes) + each_test(by_test(runs))),
+            Section(
+                "means",
+                "Accuracy, mean over seeds",
+                means(told, places, order, notes, published) + each_test(by_test(runs)),
+            ),
             Section("pairs", "Paired differences", differences(runs, found, places)),
             *trained(runs),
+            *([Section("papers", "Beside the papers", [papers_table(published)])] if published else []),
             Section("forgotten", "What was forgotten, beside what was gained", forgotten(rows, places, order)),
             Section("cost", "What it cost", [costs(rows)]),
             Section("runs", "Every run", [every_run(runs)]),
@@ -87,12 +103,18 @@ def tiles(rows: Sequence[Row], places: Sequence[Place]) -> list[Tile]:
     return found
 
 
-def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], notes: Sequence[str]) -> list[Block]:
+def means(
+    rows: Sequence[Row],
+    places: Sequence[Place],
+    order: dict[str, int],
+    notes: Sequence[str],
+    published: Sequence[Row] = (),
+) -> list[Block]:
     blocks: list[Block] = [Text(note) for note in notes]
     for index, place in enumerate(places):
         here = [row for row in at(rows, place) if row["accuracy"] is not None]
         if here:
-            blocks += mean_figures(index, here, place, places, order)
+            blocks += mean_figures(index, here, place, places, order, published)
         else:
             blocks.append(Text(f"{place.data}: accuracy {words.NOT_MEASURED}.", missing=True))
     kept = list(dict.fromkeys(name for row in rows for name in row["retention"]))
@@ -136,15 +158,21 @@ def each_test(rows: Sequence[Row]) -> list[Block]:
 
 
 def mean_figures(
-    index: int, rows: Sequence[Row], place: Place, places: Sequence[Place], order: dict[str, int]
+    index: int,
+    rows: Sequence[Row],
+    place: Place,
+    places: Sequence[Place],
+    order: dict[str, int],
+    published: Sequence[Row] = (),
 ) -> list[Block]:
     """Accuracy by shots, or by method where there is one number of shots; and by trainable parameters."""
     several = len({row["shots"] for row in rows if words.number(row["shots"])}) > 1
-    draw = plots_compare.accuracy_by_shots if several else plots_compare.accuracy_by_label
+    shots, method = plots_compare.accuracy_by_shots, plots_compare.accuracy_by_label
+    beside = [row for row in published if (row["data"], row["model"], row["protocol"]) == place]
     drawn: list[Block] = [
         Drawing(
             f"shots-{index}",
-            draw(rows, order),
+            shots(rows, order, beside) if several else method(rows, order),
             f"{opening(place, places, 'accuracy by shots' if several else 'accuracy by method')}. {bars(rows)}",
             "; ".join(f"{row['label']} {shots_text(row['shots'])} {mean_and_spread(row)}" for row in rows),
         )

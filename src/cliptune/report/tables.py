@@ -132,6 +132,7 @@ def cost(record: Record) -> Row:
         "train_seconds": words.number(seconds.get("train")),
         "evaluate_seconds": words.number(seconds.get("evaluate")),
         "images_per_second": words.number(record.run.get("images_per_second")),
+        "inference_images_per_second": words.number(record.run.get("inference_images_per_second")),
         "peak_memory_bytes": words.number(record.run.get("peak_memory_bytes")),
         "merge_gap": words.number(record.run.get("merge_gap")),
     }

@@ -6,24 +6,23 @@ paper's value stands beside ours only for the same data set, backbone and shots,
 difference is told nowhere else.
 """
 
-import importlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cliptune import published
-from cliptune.datasets import find_set, sets
-from cliptune.errors import UserError
 from cliptune.published import BACKBONES, Result
 from cliptune.report import words
 from cliptune.report.blocks import Block, Table, Text
+from cliptune.report.papers import AVERAGE, HARMONIC, Ours, facts_of, measures, unlike
 from cliptune.report.read import Record
 from cliptune.report.tables import Column, Row
 from cliptune.statistics import mean_and_deviation
 from cliptune.studies.study import Job, Study
 
-AVERAGE = "Average"
+Values = dict[tuple["Line", "Field"], dict[int, list[float | None]]]
+"""accuracies by line and column, then by seed; a seed has several over held-out domains, None where a run is missing"""
 
 
 class Field(NamedTuple):
@@ -108,27 +107,34 @@ class Pivot:
 def pivot(study: Study, done: Sequence[tuple[Job, Record]]) -> Pivot:
     """The study's table from its finished runs."""
     records = {job.key: record for job, record in done}
-    gathered: dict[tuple[Line, Field], dict[int, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     zero = next((row.label for row in study.rows if row.recipe == "zero_shot"), None)
-    lines: dict[Line, Job] = {}
+    named = {row.label: row.published for row in study.rows}
+    values: Values = defaultdict(lambda: defaultdict(list))
+    papers: dict[tuple[Line, Field], float | None] = {}
     for job in study.jobs:
-        record = records.get(job.key)
-        line = line_of(job)
-        lines.setdefault(line, job)
-        for each, (after, before) in accuracies(job, record).items():
-            gathered[line, each][job.recipe.protocol.seed].append(after)
+        record, line = records.get(job.key), line_of(job)
+        for place, ours, before in measured(job, record):
+            seed = job.recipe.protocol.seed
+            values[line, place][seed].append(ours.accuracy if ours else None)
+            sides = [(line, named[job.row.label])]
             if zero is not None and job.row.recipe != "zero_shot":
-                gathered[line._replace(label=zero), each][job.recipe.protocol.seed].append(before)
-    fields = list(dict.fromkeys(each for _, each in gathered))
-    ordered = in_order(study, [line for line, _ in gathered], zero)
-    table = Pivot(ordered, with_averages(fields))
-    by_label = {row.label: row.published for row in study.rows}
-    for line in ordered:
-        job = lines.get(line) or next(iter(lines.values()))
-        theirs = comparable(study, line, by_label.get(job.row.label if line in lines else line.label, ""))
-        for each in table.fields:
-            seeds = averaged(gathered, line, fields, each.metric) if each.dataset == AVERAGE else gathered[line, each]
-            table.cells[line, each] = cell_of(seeds, theirs.get(each), line.label == zero)
+                values[line._replace(label=zero), place][seed].append(before)
+                sides.append((line._replace(label=zero), named[zero]))
+            for side, method in sides:
+                value = paper_of(study, side, place, method, record, ours)
+                papers[side, place] = value if papers.get((side, place), value) == value else None
+    fields = list(dict.fromkeys(place for _, place in values))
+    table = Pivot(in_order(study, [line for line, _ in values], zero), with_averages(fields))
+    for line in table.lines:
+        for place in table.fields:
+            if place.dataset == AVERAGE:
+                whole = all(papers.get((line, each)) is not None for each in fields if each.metric == place.metric)
+                method = named.get(line.label, "") if whole else ""
+                theirs = average_of(study, line, place, method, {each.dataset for each in fields})
+                seeds = averaged(values, line, fields, place.metric)
+            else:
+                theirs, seeds = papers.get((line, place)), values[line, place]
+            table.cells[line, place] = cell_of(seeds, theirs, line.label == zero)
     return table
 
 
@@ -145,28 +151,23 @@ def in_order(study: Study, lines: Sequence[Line], zero: str | None) -> list[Line
     return sorted(unique, key=lambda line: (places.index((line.model, line.shots)), labels.index(line.label)))
 
 
-def accuracies(job: Job, record: Record | None) -> dict[Field, tuple[float | None, float | None]]:
-    """Accuracy after and before by column; of a run that is missing, None in the columns it would fill."""
-    name, protocol = column_of(job.recipe.data.name), job.recipe.protocol
-    if protocol.name == "base-to-novel":
-        halves = {Field(name, f"{half} top1"): both(record, half) for half in ("base", "novel")}
-        return halves | {Field(name, "harmonic mean"): record.harmonic_mean() if record else (None, None)}
-    tests = record.tests() if record else ["test", *protocol.tests]
-    return {Field(name if test == "test" else column_of(test), "top1"): both(record, test) for test in tests}
-
-
-def both(record: Record | None, test: str) -> tuple[float | None, float | None]:
-    """Accuracy on a test after and before."""
-    after, before = (record.after(test), record.before(test)) if record else (None, None)
-    return (after.accuracy if after else None), (before.accuracy if before else None)
+def measured(job: Job, record: Record | None) -> Iterator[tuple[Field, Ours | None, float | None]]:
+    """By column: ours, and the untouched backbone's; of a run that is missing, None in the columns it would fill."""
+    if record is None:
+        name, protocol = job.recipe.data.name, job.recipe.protocol
+        metrics = ("base top1", "novel top1", HARMONIC) if protocol.name == "base-to-novel" else ("top1",)
+        yield from ((Field(column_of(name), metric), None, None) for metric in metrics)
+        yield from ((Field(column_of(name), "top1"), None, None) for name in protocol.tests)
+        return
+    for ours in measures(record):
+        before = record.before(ours.test)
+        zero = record.harmonic_mean()[1] if ours.metric == HARMONIC else before.accuracy if before else None
+        yield Field(column_of(ours.data), ours.metric), ours, zero
 
 
 def column_of(dataset: str) -> str:
     """What the papers call a data set; its own name where they do not know it."""
-    try:
-        facts = getattr(importlib.import_module(f"{sets.__name__}.{find_set(dataset)}"), "FACTS", None)
-    except UserError:
-        return dataset
+    facts = facts_of(dataset)
     return (facts.column or dataset) if facts else dataset
 
 
@@ -176,24 +177,17 @@ def with_averages(fields: Sequence[Field]) -> list[Field]:
     return [*fields, *(Field(AVERAGE, metric) for metric in count if count[metric] > 1)]
 
 
-def averaged(
-    gathered: Mapping[tuple[Line, Field], Mapping[int, Sequence[float | None]]],
-    line: Line,
-    fields: Sequence[Field],
-    metric: str,
-) -> dict[int, list[float | None]]:
+def averaged(values: Values, line: Line, fields: Sequence[Field], metric: str) -> dict[int, list[float | None]]:
     """By seed, the mean over data sets; None where one of them is missing."""
-    columns = [gathered[line, each] for each in fields if each.metric == metric]
+    columns = [values[line, each] for each in fields if each.metric == metric]
     found: dict[int, list[float | None]] = {}
     for seed in dict.fromkeys(seed for column in columns for seed in column):
-        values = [over_domains(column.get(seed, [None])) for column in columns]
-        known = [value for value in values if value is not None]
-        found[seed] = [sum(known) / len(known) if len(known) == len(values) else None]
+        found[seed] = [over_domains([over_domains(column.get(seed, [None])) for column in columns])]
     return found
 
 
 def over_domains(values: Sequence[float | None]) -> float | None:
-    """The mean of a seed over held-out domains; None where one is missing."""
+    """The mean over held-out domains, or over data sets; None where one is missing."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if values and len(known) == len(values) else None
 
@@ -208,16 +202,42 @@ def cell_of(seeds: Mapping[int, Sequence[float | None]], paper: float | None, ze
     return Cell(mean, deviation, len(known), 0 if zero and known else missing, paper)
 
 
-def comparable(study: Study, line: Line, method: str) -> dict[Field, float]:
-    """The paper's values for this line, as fractions; none in the small form, for other settings or backbones."""
+def paper_of(
+    study: Study, line: Line, place: Field, method: str, record: Record | None, ours: Ours | None
+) -> float | None:
+    """The paper's value as a fraction, where a run is what the paper measured; None in every other case.
+
+    Of a run that is missing, the value that it would stand beside.
+    """
+    found = [each for each in of_line(study, line, method) if Field(each.dataset, each.metric) == place]
+    if not found:
+        return None
+    if record is not None and ours is not None:
+        facts, shots = facts_of(ours.data), found[0].shots
+        # A cell here is the mean over held-out domains, as the paper's.
+        reasons = unlike(found[0], record, ours, facts, int(shots) if shots not in ("", "0") else None)
+        if [each for each in reasons if not each.startswith(("target:", "shots:"))]:
+            return None
+    return found[0].value / 100
+
+
+def average_of(study: Study, line: Line, place: Field, method: str, datasets: set[str]) -> float | None:
+    """The paper's average, where it is over the very data sets that stand here."""
+    found = of_line(study, line, method)
+    theirs = {each.dataset for each in found if each.metric == place.metric} - {AVERAGE}
+    told = [each.value / 100 for each in found if Field(each.dataset, each.metric) == place]
+    return told[0] if told and theirs == datasets else None
+
+
+def of_line(study: Study, line: Line, method: str) -> list[Result]:
+    """What the source reports of a method on a line's backbone and shots; nothing beside the small form."""
     if study.small or not method or not study.about.source:
-        return {}
-    found = values_of(study.about.source, BACKBONES.get(line.model, line.model))
-    return {
-        Field(each.dataset, each.metric): each.value / 100
-        for each in found
+        return []
+    return [
+        each
+        for each in values_of(study.about.source, BACKBONES.get(line.model, line.model))
         if each.method == method and (each.shots in ("", "0") or not line.shots or each.shots == line.shots)
-    }
+    ]
 
 
 def values_of(source: str, backbone: str = "") -> list[Result]:
