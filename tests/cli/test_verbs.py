@@ -368,6 +368,13 @@ def test_report_on_one_run_and_on_several(finished: Path, probe: Path, cliptune:
     assert 'src="http' not in page
 
 
+def test_report_gives_figures_and_tables_away(finished: Path, cliptune: Cliptune) -> None:
+    words = ("report", finished, "--out", "one.html", "--plots", "figures", "--latex", "--json")
+    files = {Path(path) for path in cliptune(*words).done().json["files"]}
+    assert {Path("one.tex"), Path("figures/confusion.png"), Path("figures/confusion.svg")} <= files
+    assert r"\begin{tabular}" in Path("one.tex").read_text("utf-8")
+
+
 # --json
 
 

@@ -151,6 +151,11 @@ class TestOneRun:
         assert drawn.startswith("<?xml")
         assert "<text" not in drawn
 
+    def test_tables_can_be_sorted(self, dora):
+        tags = read_page(dora[1][0])
+        assert ("table", "class", "sortable") in tags.attributes
+        assert all("data-order" in dict(pairs) for tag, pairs in tags.each if tag == "td")
+
     def test_every_figure_has_words(self, dora):
         page = one_run.page_of(read_record(dora[0]))
         for drawing in page.drawings:

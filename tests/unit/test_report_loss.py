@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cliptune.report import plots_loss
+from cliptune.report import plots_loss, theme
 from cliptune.report.blocks import Drawing, Table, Text
 from cliptune.report.compare import Named, name_all
 from cliptune.report.read import read_record
@@ -87,6 +87,14 @@ class TestFigure:
         assert {text.get_text() for text in drawing.figure.legends[0].get_texts()} == {"lora", "dora"}
         assert "over 2 seeds" in drawing.caption
         assert "moving mean over 5 steps" in drawing.caption
+
+    def test_a_label_looks_as_in_the_other_figures(self):
+        first, second = named([2.0, 1.0]), named([3.0, 1.0], method="dora")
+        silent = Named("quiet", first.cell, record("11", method="quiet"))
+        [drawing, _] = plots_loss.loss_curves([silent, first, second])
+        drawn = {line.get_label(): line.get_color() for line in drawing.figure.axes[0].lines}
+        assert (drawn["lora"], drawn["dora"]) == (theme.series(1)["color"], theme.series(2)["color"])
+        assert [text.get_text() for text in drawing.figure.legends[0].get_texts()] == ["lora", "dora"]
 
     def test_too_many_panels_are_counted(self):
         runs = [named([2.0, 1.0], shots=shots) for shots in range(1, 12)]

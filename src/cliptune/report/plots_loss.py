@@ -107,7 +107,9 @@ def loss_curves(runs: Sequence[Named], name: str = "losses") -> list[Block]:
     )
     rows = convergence(found)
     alt = "; ".join(f"{row['label']}, {row['data']}, {shots_text(row['shots'])}: {final(row)}" for row in rows[:12])
-    drawing = Drawing(name, draw(panels[:MOST_PANELS]), caption, f"Loss curves. Final: {alt}.", wide=len(panels) > 1)
+    order = {label: index for index, label in enumerate(dict.fromkeys(each.label for each in runs))}
+    figure = draw(panels[:MOST_PANELS], order)
+    drawing = Drawing(name, figure, caption, f"Loss curves. Final: {alt}.", wide=len(panels) > 1)
     return [drawing, convergence_table(rows)]
 
 
@@ -124,11 +126,8 @@ def panels_of(found: Sequence[Curve]) -> list[list[Curve]]:
 
 
 @theme.themed
-def draw(panels: Sequence[Sequence[Curve]]) -> Figure:
-    """Small multiples with one legend; a label looks alike in all."""
-    order = {
-        label: index for index, label in enumerate(dict.fromkeys(each.label for panel in panels for each in panel))
-    }
+def draw(panels: Sequence[Sequence[Curve]], order: dict[str, int]) -> Figure:
+    """Small multiples with one legend; a label looks alike in all, and as in the page's other figures."""
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     size = (plots.WIDE, 0.8 + 2.5 * rows) if columns > 1 else (5.2, 3.8)
@@ -145,8 +144,10 @@ def draw(panels: Sequence[Sequence[Curve]]) -> Figure:
     for ax in axes[len(panels) :]:
         ax.remove()
     figure.supylabel("cross-entropy (nats)", fontsize=9)
-    handles = [Line2D([], [], label=label, markersize=4, **theme.series(index)) for label, index in order.items()]
-    longest = max(len(label) for label in order)
+    drawn = {curve.label for panel in panels for curve in panel}
+    named = {label: index for label, index in order.items() if label in drawn}
+    handles = [Line2D([], [], label=label, markersize=4, **theme.series(index)) for label, index in named.items()]
+    longest = max(len(label) for label in named)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 1 if longest > 30 else 4))
     return figure
 
