@@ -52,7 +52,7 @@ def study(
     folder = check_machine(root, device, threads, pool)
     if not found.about.runs:
         written = [] if dry_run else outcome.write(found, pool)
-        output.say(f"{found.name}: {found.about.title}; sizes only, nothing is trained")
+        output.say(f"{found.name}: {found.about.title}; nothing is trained for it")
         finish(written, {"study": found.name, "runs": []})
         return
     setting = Setting(folder, device, threads or 1, memory or "")

@@ -4,14 +4,21 @@ OUT/<study>/report.html  report.md  runs.csv    the page;  every run a line
 OUT/<study>/table.csv                           every cell of the table a line, fractions, the paper's beside
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from cliptune.files import write_text
 from cliptune.report import several_runs, words
-from cliptune.report.blocks import Block, Items, Page, Section, Table, Text, Verdict
-from cliptune.report.page import markdown, render
+from cliptune.report.blocks import Block, Drawing, Items, Page, Section, Table, Text, Verdict
+from cliptune.report.compare import groups, name_all
+from cliptune.report.features import drawn
+from cliptune.report.page import markdown, render, tex, write_figures
+from cliptune.report.plots_ablation import setting_curve, setting_table
+from cliptune.report.plots_loss import loss_curves
+from cliptune.report.plots_selection import selection_maps
 from cliptune.report.read import Record, read_record
+from cliptune.report.several_costs import costs
 from cliptune.report.tables import Column, to_csv
 from cliptune.studies import pivot
 from cliptune.studies.conduct import failures
@@ -27,17 +34,21 @@ def folder_of(study: Study, pool: Pool) -> Path:
 def write(study: Study, pool: Pool) -> list[Path]:
     """Write what there is to tell so far; every file written, the page first."""
     folder = folder_of(study, pool)
-    if not study.about.runs:
-        page, numbers = sizes_page(study)
+    if study.about.runs:
+        page, numbers = runs_page(study, pool, finished(study, pool))
     else:
-        done = finished(study, pool)
-        page, numbers = runs_page(study, pool, done)
-    texts = {"report.html": render(page), "report.md": markdown(page), "table.csv": to_csv(numbers)}
-    if page.rows:
-        texts["runs.csv"] = to_csv(page.rows)
+        page, numbers = sizes_page(study)
+    texts = {
+        "report.html": render(page),
+        "report.md": markdown(page),
+        "report.tex": tex(page),
+        "table.csv": to_csv(numbers),
+        "runs.csv": to_csv(page.rows),
+    }
     for name, text in texts.items():
-        write_text(folder / name, text)
-    return [folder / name for name in texts]
+        if text.strip():
+            write_text(folder / name, text)
+    return [*(folder / name for name, text in texts.items() if text.strip()), *write_figures(page, folder / "plots")]
 
 
 def finished(study: Study, pool: Pool) -> list[tuple[Job, Record]]:
@@ -55,12 +66,66 @@ def runs_page(study: Study, pool: Pool, done: Sequence[tuple[Job, Record]]) -> t
     first = Section("table", "The table", pivot.blocks(study, table))
     state = Section("state", "Runs of this study", state_blocks(study, pool))
     title, subtitle = study.about.title, subtitle_of(study, len({job.key for job, _ in done}))
+    reported = {row.label: (study.about.source, row.published) for row in study.rows if row.published}
+    reported = {} if study.small or not study.about.source else reported
+    labels = [job.label for job, _ in done]
+    figures = figure_sections(study, done)
     if len(done) < 2:
         verdict = Verdict("unknown", "Too few runs have finished to compare any.")
-        return Page(title, subtitle, verdict, [], [first, state]), table.numbers()
-    compared = several_runs.page_of([record for _, record in done], [job.label for job, _ in done])
-    page = Page(title, subtitle, compared.verdict, compared.tiles, [first, state, *compared.sections], compared.rows)
-    return page, table.numbers()
+        return Page(title, subtitle, verdict, [], [first, *figures, state]), table.numbers()
+    compared = several_runs.page_of([record for _, record in done], labels, reported)
+    shown = {section.anchor for section in figures}
+    rest = [section for section in compared.sections if section.anchor not in shown]
+    sections = [first, *figures, state, *rest]
+    return Page(title, subtitle, compared.verdict, compared.tiles, sections, compared.rows), table.numbers()
+
+
+def figure_sections(study: Study, done: Sequence[tuple[Job, Record]]) -> list[Section]:
+    """What the study shows; `shots` is among the sections of every comparison."""
+    runs, _ = name_all([record for _, record in done], [job.label for job, _ in done])
+    if not runs:
+        return []
+    found = []
+    for kind in study.about.shows:
+        match kind:
+            case "loss":
+                found.append(Section("losses", "How the loss fell", loss_curves(runs)))
+            case "selection":
+                found.append(Section("picks", "Which tensors were picked", selection_maps(runs)))
+            case "curve":
+                found += [curve_section(study, done, key) for key in study.about.over]
+            case "features":
+                found.append(Section("features", "Image features before and after", features_blocks(done)))
+            case "efficiency":
+                found.append(Section("efficiency", "What it costs", [costs(groups(runs))]))
+    return found
+
+
+def curve_section(study: Study, done: Sequence[tuple[Job, Record]], key: str) -> Section:
+    """Accuracy against one setting, the others of `over` as the recipe has them."""
+    others = [other for other in study.about.over if other != key]
+    chosen = [(job, record) for job, record in done if not any(other in job.varied for other in others)]
+    runs, _ = name_all([record for _, record in chosen], [job.label for job, _ in chosen])
+    blocks: list[Block] = [Text(f"No run with another {key} has finished.", missing=True)]
+    if runs:
+        blocks = [setting_curve(runs, key, name=f"curve-{key.replace('.', '-')}"), setting_table(runs, key)]
+    return Section(f"curve-{key.replace('.', '-')}", f"Accuracy against {key}", blocks)
+
+
+def features_blocks(done: Sequence[tuple[Job, Record]]) -> list[Block]:
+    """A picture for the first seed of every label and data set."""
+    first: dict[tuple[str, str], Record] = {}
+    for job, record in done:
+        first.setdefault((job.label, record.data), record)
+    blocks: list[Block] = []
+    for (label, data), record in first.items():
+        told = drawn(record)
+        named = [
+            dataclasses.replace(block, name=f"features-{len(blocks)}") if isinstance(block, Drawing) else block
+            for block in told
+        ]
+        blocks += [Text(f"{label}, {data}, seed {record.run.get('seed')}"), *named]
+    return blocks
 
 
 def subtitle_of(study: Study, done: int) -> str:
@@ -94,6 +159,6 @@ def sizes_page(study: Study) -> tuple[Page, list[dict]]:
     )
     blocks: list[Block] = [Table("Trainable numbers", columns, rows)] if rows else []
     blocks += [Text(study.about.note)] if study.about.note else []
-    verdict = Verdict("unknown", "Sizes only: nothing was trained.")
+    verdict = Verdict("unknown", "Nothing is trained for this table.")
     sections = [Section("table", "The table", [*blocks, *pivot.theirs(study)])]
     return Page(study.about.title, study.name, verdict, [], sections), rows

@@ -1,0 +1,117 @@
+"""`cliptune study` from the command line: the grid of every shipped study, and the small form of each to its end."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cliptune.studies.study import load, shipped
+from tests.command import Cliptune
+from tests.e2e.test_engines import ENVIRONMENT
+
+MINE = """
+[study]
+preset = "small"
+[settings]
+"data.name" = "digits"
+"protocol.shots" = 1
+"train.steps" = 3
+"evaluate.retention" = "none"
+[[methods]]
+label = "LoRA"
+recipe = "lora"
+[[methods]]
+label = "the same under another name"
+recipe = "lora"
+"""
+
+
+@pytest.mark.parametrize("form", [(), ("--small",)], ids=["full", "small"])
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_grid_is_told_without_running(name: str, form: tuple[str, ...], cliptune: Cliptune) -> None:
+    said = cliptune("study", name, *form, "--dry-run", "--device", "cpu", "--json").done()
+    found = said.json
+    assert len(found.get("runs", [])) == len(load(name, bool(form)).jobs) or not load(name).about.runs
+    for run in found["runs"]:
+        assert run["state"] == "absent"
+        assert run["seconds"] > 0
+        assert run["bytes"] > 0
+    assert not Path("studies").exists()
+
+
+def test_lists_name_every_study(cliptune: Cliptune) -> None:
+    listed = {row["name"] for row in cliptune("list", "studies", "--json").done().json["studies"]}
+    assert listed == set(shipped())
+    assert "CLIP-DoRA table 3" in cliptune("show", "dora-table-3").done().out
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "fix"),
+    [
+        (("dora-tabel-1",), "no study is called 'dora-tabel-1'", "did you mean 'dora-table-1'?"),
+        (("digits", "--set", "train.lrr=1"), "train.lrr: no such setting", "did you mean train.lr?"),
+        (("digits", "--engine", "slurm"), "--engine slurm", "one of: local, ray"),
+        (("digits", "--workers", "0"), "--workers 0", "give 1 or more"),
+        (("digits", "--threads", "0"), "--threads 0", "give 1 or more"),
+        (("digits", "--root", "nowhere"), "--root nowhere: no such folder", "holds the named data sets"),
+        (("digits", "--only", "CoOp"), "no run of digits is called so", "--dry-run"),
+        (("digits", "--device", "tpu"), "--device tpu", "one of: auto"),
+        (("digits", "--out", "file"), "file is a file", "--out"),
+    ],
+)
+def test_mistakes_are_two_lines(words: tuple[str, ...], what: str, fix: str, cliptune: Cliptune) -> None:
+    Path("file").write_text("x")
+    said = cliptune("study", *words)
+    assert said.code == 2
+    assert what in said.err
+    assert fix in said.err
+    assert len(said.err.strip().splitlines()) == 2
+    assert not Path("studies").exists()
+
+
+def study(*words: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "cliptune", "study", *map(str, words)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+@pytest.mark.xdist_group("processes")
+def test_two_names_of_one_method_do_not_differ(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(MINE)
+    done = study(tmp_path / "mine.toml", "--workers", 1, "--threads", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["runs"]) == 2
+    assert len({run["run"] for run in found["runs"]}) == 1, "it ran once"
+    text = (tmp_path / "studies/mine/report.md").read_text()
+    assert "cannot be told from" in text
+    assert "+0.0 points (95 % 0.0 to 0.0)" in text or "0.0 points" in text
+    again = study(tmp_path / "mine.toml", "--workers", 1, "--threads", 1)
+    assert "1 done" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_the_small_form_of_every_study_ends_in_its_table_or_figure(tmp_path: Path) -> None:
+    """In one pool: what studies share runs once."""
+    wanted = {
+        "loss": "losses",
+        "selection": "picks",
+        "features": "features",
+        "efficiency": "efficiency",
+        "shots": "means",
+    }
+    for name in shipped():
+        found = load(name, small=True)
+        done = study(name, "--small", "--workers", 2, "--threads", 1, "--json")
+        assert done.returncode == 0, (name, done.stderr[-2000:])
+        told = json.loads(done.stdout)
+        page = next(Path(path) for path in told["files"] if path.endswith("report.html"))
+        text = page.read_text("utf-8")
+        assert page.stat().st_size < 3_000_000, name
+        anchors = [wanted[kind] for kind in found.about.shows if kind in wanted] if found.about.runs else []
+        anchors += [f"curve-{key.replace('.', '-')}" for key in found.about.over]
+        for anchor in ("table", *anchors):
+            assert f'id="{anchor}"' in text, (name, anchor)
+        assert all(run["state"] == "finished" for run in told["runs"]), name
