@@ -7,9 +7,9 @@ difference is told nowhere else.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cliptune import published
 from cliptune.published import BACKBONES, Result
@@ -283,10 +283,17 @@ def theirs(study: Study) -> list[Block]:
     fields = list(dict.fromkeys(Field(each.dataset, each.metric).title for each in results))
     columns = (
         Column("label", "method"),
+        Column("here", "here"),
         *([Column("model", "backbone")] if len({each.backbone for each in results}) > 1 else []),
         *([Column("shots", "shots")] if len({each.shots for each in results}) > 1 else []),
-        *(Column(name, name) for name in fields),
-        Column("here", "here"),
+        *(Column(name, name, as_printed(rows.values(), name)) for name in fields),
     )
     aside = "; other data and another backbone than the small form's, so not to be compared" if study.small else ""
-    return [Table(f"What the paper prints ({source}){aside}", columns, list(rows.values()), folded=not study.small)]
+    return [Table(f"What the paper prints ({source}){aside}", columns, list(rows.values()), folded=bool(study.rows))]
+
+
+def as_printed(rows: Iterable[Row], name: str) -> Callable[[Any], str]:
+    """A column of a paper with as many decimals as its longest number has, two at most."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    decimals = next((n for n in (0, 1) if all(round(value, n) == value for value in values)), 2)
+    return lambda value: words.NOT_MEASURED if value is None else f"{value:,.{max(1, decimals)}f}"
