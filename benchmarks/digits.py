@@ -1,33 +1,27 @@
-"""The table of handwritten digits: every method, 1 to 16 shots, three seeds, from run folders.
+"""docs/results-digits.md and the methods' pages, from the runs of the study `digits`.
 
-    python benchmarks/digits.py [--out runs/digits-table] [--jobs 2] [--write docs/results-digits.md]
+    cliptune study digits
+    python benchmarks/digits.py [--out studies] [--write]
 
-Each run is an ordinary run folder; finished ones are kept, so the command may be stopped and called again. The rates
-are the `small` preset's, chosen on validation images of other seeds (`benchmarks/rates.py`).
+The rates are the `small` preset's, chosen on validation images of other seeds (`benchmarks/rates.py`).
 """
 
 import argparse
-import itertools
-import os
+import dataclasses
+import json
 import statistics
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-WITHOUT_SCL = {"loss.image": 0.0, "loss.text": 0.0, "loss.logits": 0.0}
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "zero-shot": ("zero_shot", {}),
-    "linear probe": ("linear_probe", {}),
-    "BitFit": ("bitfit", {}),
-    "full": ("full", {}),
-    "LoRA r=2": ("lora", {}),
-    "LoRA-XS r=16": ("lora_xs", {"rank": 16}),
-    "DoRA r=2": ("dora", {}),
-    "DoRA r=1": ("dora", {"rank": 1}),
-    "AST": ("ast", {}),
-    "AST without SCL": ("ast", WITHOUT_SCL),
-}
+from cliptune.report.compare import Cell, Named, Place, groups, pairs
+from cliptune.report.read import Record
+from cliptune.studies.outcome import finished
+from cliptune.studies.pool import Pool
+from cliptune.studies.study import load
+
+DOCS = Path(__file__).parents[1] / "docs"
+ZERO = "zero-shot"
 SHOTS, SEEDS = (1, 2, 4, 8, 16), (1, 2, 3)
 PAIRS = (
     ("DoRA r=2", "LoRA r=2"),
@@ -43,48 +37,59 @@ PAIRS = (
 )
 
 
-def folder(out: Path, label: str, shots: int, seed: int) -> Path:
-    return out / f"{label.replace(' ', '-').replace('=', '').lower()}-{shots}shot-s{seed}"
-
-
-def work(job: tuple[str, int, int, Path]) -> str:
-    """One run, in a process of its own with one thread."""
-    import torch
-
-    torch.set_num_threads(1)
-    from cliptune.pipeline import execute, prepare
-    from cliptune.recipe import load_tables
-
-    label, shots, seed, out = job
-    method, changes = VARIANTS[label]
-    options = {"data.name": "digits", "protocol.shots": shots, "protocol.seed": seed, **changes}
-    plan = prepare(load_tables(method), options, preset="small", device="cpu")
-    run = execute(plan, folder(out, label, shots, seed), resume=True)
-    return f"{label}, {shots} shots, seed {seed}: {100 * run.metrics['test']['accuracy']:.1f} %"
-
-
-def table(out: Path) -> str:
-    """The Markdown of docs/results-digits.md."""
-    from cliptune.report.compare import Cell, Named, Place, groups, pairs
-    from cliptune.report.read import read_record
-
+def runs_of(out: Path) -> list[Named]:
+    """The finished runs, and of zero-shot those that every run carries."""
+    study = load("digits")
+    done = finished(study, Pool(out))
+    if len(done) < len(study.jobs):
+        raise SystemExit(f"{len(done)} of {len(study.jobs)} runs are finished: cliptune study digits --out {out}")
     place = Place("digits", "mini", "few-shot")
     runs = [
-        Named(label, Cell(place, shots, seed), read_record(folder(out, label, shots, seed)))
-        for label, shots, seed in itertools.product(VARIANTS, SHOTS, SEEDS)
+        Named(job.label, Cell(place, job.recipe.protocol.shots, job.recipe.protocol.seed), record)
+        for job, record in done
     ]
+    first = {(each.cell.shots, each.cell.seed): each for each in runs if each.label == runs[0].label}
+    return [*(Named(ZERO, each.cell, untouched(each.record)) for each in first.values()), *runs]
+
+
+def untouched(record: Record) -> Record:
+    """What a run measured before it trained, as a run of its own."""
+    run = dict(record.run)
+    kept = {name: found | {"after": found["before"]} for name, found in run["retention"].items()}
+    run |= {"metrics": {"test": run["metrics"]["zero_shot"]}, "retention": kept, "trainable_parameters": 0}
+    run |= {"seconds": {"train": 0.0, "evaluate": 0.0}}
+    return dataclasses.replace(record, run=run, predictions=record.zero_shot_predictions)
+
+
+def table(runs: Sequence[Named]) -> str:
+    """The Markdown of docs/results-digits.md."""
     rows = {(row["label"], row["shots"]): row for row in groups(runs)}
     kept = {(n.label, n.cell.shots): [] for n in runs}
     for named in runs:
         kept[named.label, named.cell.shots] += [each["after"] for each in named.record.run["retention"].values()]
-    zero = rows["zero-shot", 16]["accuracy"]
+    zero = rows[ZERO, 16]["accuracy"]
     parts = [
-        HEAD.format(zero=100 * zero, shapes=100 * statistics.mean(kept["zero-shot", 16])),
+        HEAD.format(zero=100 * zero, shapes=100 * statistics.mean(kept[ZERO, 16])),
         main_table(rows, kept, zero),
     ]
     found = {(row["first"], row["second"]): row for row in pairs(runs).means}
     parts += [PAIRED, paired_table(found, runs), verdicts(rows, zero)]
     return "\n\n".join(parts) + "\n"
+
+
+def numbers(runs: Sequence[Named]) -> dict[str, Any]:
+    """docs/methods/numbers.json."""
+    rows: dict[str, dict[str, Any]] = {}
+    methods = {each.label: each.record.method if each.label != ZERO else "zero_shot" for each in runs}
+    for row in groups(runs):
+        label = row["label"]
+        told = rows.setdefault(label, {"method": methods[label], "what": label, "shots": {}})
+        told["shots"][str(row["shots"])] = f"{100 * row['accuracy']:.1f} ± {100 * (row['deviation'] or 0):.1f}"
+    note = (
+        "accuracy in per cent on 1,000 handwritten digits with the shipped mini CLIP, mean ± sample standard deviation "
+        "over three seeds (`cliptune study digits`; [all of it](../results-digits.md))."
+    )
+    return {"note": note, "rows": list(rows.values())}
 
 
 def main_table(rows: dict, kept: dict, zero: float) -> str:
@@ -94,7 +99,7 @@ def main_table(rows: dict, kept: dict, zero: float) -> str:
         + " | errors removed at 16 | shapes after 16 | s a run at 16 |",
         "| --- | ---: |" + " ---: |" * (len(SHOTS) + 3),
     ]
-    for label in VARIANTS:
+    for label in dict.fromkeys(label for label, _ in rows):
         cells = [
             f"{100 * rows[label, n]['accuracy']:.1f} ± {100 * (rows[label, n]['deviation'] or 0):.1f}" for n in SHOTS
         ]
@@ -149,7 +154,7 @@ on validation images of other seeds (`benchmarks/rates.py`); the last step's mod
 zero-shot accuracy on the drawn world's 24 shapes after adapting to digits with 16 shots, {shapes:.1f} before: what was
 forgotten. Sampling error of one accuracy near 90 % on 1,000 images is ±0.9 points, shared by the methods.
 
-Made by `python benchmarks/digits.py`. Zero-shot: {zero:.1f}."""
+Made by `cliptune study digits` and `python benchmarks/digits.py --write`. Zero-shot: {zero:.1f}."""
 PAIRED = """## Paired differences
 
 Over all 15 cells (1, 2, 4, 8, 16 shots × 3 seeds), every pair on the same training and test images; intervals by
@@ -158,19 +163,16 @@ bootstrap over the test images. They say nothing of other data sets."""
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/digits-table"))
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("studies"))
+    parser.add_argument("--write", action="store_true", help="docs/results-digits.md and docs/methods/numbers.json")
     given = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    jobs = [(label, shots, seed, given.out) for shots, seed, label in itertools.product(SHOTS, SEEDS, VARIANTS)]
-    with ProcessPoolExecutor(given.jobs) as pool:
-        for line in pool.map(work, jobs):
-            print(line, flush=True)
-    text = table(given.out)
+    runs = runs_of(given.out)
+    text = table(runs)
     print(text)
     if given.write:
-        given.write.write_text(text, "utf-8")
+        (DOCS / "results-digits.md").write_text(text, "utf-8")
+        told = json.dumps(numbers(runs), indent=1, ensure_ascii=False) + "\n"
+        (DOCS / "methods" / "numbers.json").write_text(told, "utf-8")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ def run(jobs: Sequence[Job], pool: Pool, setting: Setting, workers: int) -> Iter
     """Do `jobs`, yielding each as it ends, in any order."""
     waiting = deque(jobs)
     attempts: Counter[str] = Counter()
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(setting.threads)  # read by what a new process imports
     executor = _start(workers, setting.threads)
     flying: dict[Future[Ended], Job] = {}
     try:
@@ -56,6 +58,10 @@ def run(jobs: Sequence[Job], pool: Pool, setting: Setting, workers: int) -> Iter
         for process in multiprocessing.active_children():
             process.terminate()
         executor.shutdown(wait=False, cancel_futures=True)
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _died(workers: int) -> tuple[str, str]:
@@ -68,7 +74,7 @@ def _start(workers: int, threads: int) -> ProcessPoolExecutor:
 
 
 def _begin(threads: int) -> None:
-    """First thing in a worker: end with the driver; the thread budget, before anything heavy is imported."""
+    """First thing in a worker: end with the driver, keep to the thread budget."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -77,7 +83,6 @@ def _begin(threads: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = str(threads)
     import torch
 
     torch.set_num_threads(threads)

@@ -65,8 +65,7 @@ def perform_there(job: Job, setting: Setting, version: str) -> tuple[Ended, byte
     if version != cliptune.__version__:
         what = f"this node has cliptune {cliptune.__version__}, the driver {version}"
         return Ended(job, 0.0, (what, f"pip install cliptune=={version} on every node")), None
-    os.environ["OMP_NUM_THREADS"] = str(setting.threads)
-    import torch
+    import torch  # Ray has set OMP_NUM_THREADS to the task's CPUs
 
     torch.set_num_threads(setting.threads)
     with tempfile.TemporaryDirectory(prefix="cliptune-") as place:
