@@ -18,7 +18,7 @@ from cliptune.report.compare import Cell, Named, Place, groups, pairs
 from cliptune.report.read import Record
 from cliptune.studies.outcome import finished
 from cliptune.studies.pool import Pool
-from cliptune.studies.study import load
+from cliptune.studies.reading import load
 
 DOCS = Path(__file__).parents[1] / "docs"
 ZERO = "zero-shot"

@@ -147,8 +147,8 @@ HEAD = """# Small tables of every protocol
 Accuracy in per cent, mean ± sample standard deviation over the seeds 1, 2 and 3, preset `small`; gains are over the
 untouched backbone on the same test images, with a 95 % bootstrap interval over those images (averaged over the seeds).
 Nothing was tuned for these data. The CLIP of photographs is a weak one of 3.3 M numbers, so look at the differences.
-"After" is the accuracy on another data set that was not adapted to: what was forgotten (or learned besides). Seconds are
-of a machine that had other work; compare them within a table at most.
+"After" is the accuracy on another data set that was not adapted to: what was forgotten (or learned besides). Seconds
+are of a machine that had other work; compare them within a table at most.
 
 Made by `python benchmarks/protocols.py --root DATA --model MODEL`, DATA with a cut of Caltech-101 (24 classes) and
 one of PACS (882 images)."""

@@ -24,7 +24,8 @@ def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     """A `kind` (dataclass) from plain values; missing keys take the field's default.
 
     Raises:
-        UserError: unknown key (nearest offered), or a value of the wrong type or outside its choices.
+        UserError: unknown key (nearest offered), one that has no default left out, or a value of the wrong type or
+            outside its choices.
     """
     if not isinstance(values, dict):
         raise UserError(f"{where or kind.__name__} = {values!r}", "expected a table of settings")
@@ -38,6 +39,9 @@ def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
             offer = f"did you mean {place.removesuffix(key)}{close[0]}? " if close else ""
             raise UserError(f"{place}: no such setting", f"{offer}known: {', '.join(fields) or 'none'}")
         ready[key] = convert(value, hints[key], place)
+    for key, field in fields.items():
+        if key not in ready and field.default is field.default_factory is dataclasses.MISSING:
+            raise UserError(f"{f'{where}.' if where else ''}{key} is missing", f"write {key} = …")
     return kind(**ready)
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from cliptune.studies import local, on_ray
 from cliptune.studies.conduct import ahead
-from cliptune.studies.pool import Ended, Pool, Setting
-from cliptune.studies.study import Study, load, read
+from cliptune.studies.pool import Ended, Pool, Setting, perform
+from cliptune.studies.reading import load, read
+from cliptune.studies.study import Study
 from tests.cli.conftest import draw_photos
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -39,7 +40,8 @@ def written(study: Study, pool: Pool) -> dict[str, tuple[bytes, str, bytes]]:
     found = {}
     for job in study.jobs:
         folder = pool.folder(job)
-        losses = [json.loads(line).get("loss") for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        losses = [event["loss"] for event in events if event["event"] == "step"]
         adapter = (folder / "adapter" / "adapter.safetensors").read_bytes()
         found[job.name] = ((folder / "predictions.csv").read_bytes(), str(losses), adapter)
     return found
@@ -73,6 +75,55 @@ def test_one_failure_stops_no_other(photos: Path, tmp_path: Path) -> None:
     assert not any(pool.folder(each.job).exists() for each in failed)
     assert ahead(study, pool, Setting(), retry=False).todo == ()
     assert {job.name for job in ahead(study, pool, Setting(), retry=True).todo} == {each.job.name for each in failed}
+
+
+DEADLY = """
+import os
+from cliptune.datasets import open_set
+
+def load(root=None, task="", missing="refuse"):
+    if os.path.exists("{mark}"):
+        os.kill(os.getpid(), 9)
+    return open_set("{photos}")
+"""
+
+
+def test_a_run_whose_process_always_dies_fails_and_is_noted(photos: Path, tmp_path: Path) -> None:
+    """A data set whose reading kills the process: others finish, it is tried thrice alone."""
+    mark = tmp_path / "deadly"
+    (tmp_path / "deadly_set.py").write_text(DEADLY.format(mark=mark, photos=photos))
+    whole = tables(photos, 3, ("lora",))
+    whole["settings"] = whole["settings"] | {
+        "data.name": [str(photos), str(tmp_path / "deadly_set.py")],
+        "protocol.seed": 1,
+    }
+    study, pool = read("deadly", whole, False, {}), Pool(tmp_path / "out")
+    plan = ahead(study, pool, Setting(), retry=False)
+    mark.touch()
+    ended = {each.job.recipe.data.name: each for each in local.run(plan.todo, pool, Setting(), 2)}
+    good, bad = ended[str(photos)], ended[str(tmp_path / "deadly_set.py")]
+    assert good.error is None
+    assert bad.error == local.DIED
+    assert (pool.state(good.job), pool.state(bad.job)) == ("finished", "failed")
+    assert pool.failure(bad.job) == local.DIED
+    mark.unlink()
+    again = ahead(study, pool, Setting(), retry=True)
+    assert [each.error for each in local.run(again.todo, pool, Setting(), 2)] == [None]
+    assert pool.failure(bad.job) is None
+
+
+def test_a_run_begun_with_other_parts_is_begun_anew(photos: Path, tmp_path: Path) -> None:
+    """--memory, taken after a death, divides a step otherwise: the begun run cannot go on with that."""
+    study, pool = short(photos, methods=("lora",)), Pool(tmp_path)
+    job = study.jobs[0]
+    first = perform(job, pool.folder(job), Setting())
+    assert first.error is None
+    record = pool.record(job)
+    assert record is not None
+    (pool.folder(job) / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    again = perform(job, pool.folder(job), Setting(memory="5MB"))
+    assert again.error is None
+    assert pool.record(job)["recipe"]["train"]["chunk"] > 0
 
 
 def descendants(pid: int) -> list[int]:
@@ -208,15 +259,15 @@ def test_two_nodes_of_ray_give_the_same_runs_even_if_a_worker_is_killed(
 
 
 def ray_workers() -> list[int]:
-    """Processes of Ray that work on a run: their title is the task's function."""
+    """Processes of Ray that work on a run: their title is the task's name; Ray's own helpers are called ray:: too."""
     found = []
-    for place in Path("/proc").glob("[0-9]*"):
+    for pid in descendants(os.getpid()):
         try:
-            title = (place / "cmdline").read_bytes().split(b"\0")[0]
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
         except OSError:
             continue
-        if title.startswith(b"ray::") and b"IDLE" not in title:
-            found.append(int(place.name))
+        if title.startswith(b"ray::") and b", seed " in title:
+            found.append(pid)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cliptune.studies.study import load, shipped
+from cliptune.studies.reading import load, shipped
 from tests.command import Cliptune
 from tests.e2e.test_engines import ENVIRONMENT
 

@@ -8,8 +8,9 @@ import pytest
 
 from cliptune import published
 from cliptune.report.read import Record, read_record
-from cliptune.studies.pivot import Cell, Field, Line, average_of, blocks, pivot
-from cliptune.studies.study import Job, Study, load, read
+from cliptune.studies.pivot import Cell, Field, Line, average_of, blocks, of_line, pivot
+from cliptune.studies.reading import load, read
+from cliptune.studies.study import Job, Study
 from tests.unit.report_runs import write_run
 
 
@@ -18,7 +19,12 @@ def made_up(**settings: Any) -> Study:
         "study": {"title": "made up", "source": "CLIP-DoRA table 1"},
         "settings": {"data.name": ["dtd", "eurosat"], "model.name": "vit-b-16", "protocol.shots": 4, **settings},
         "methods": [
-            {"label": "zero-shot", "recipe": "zero_shot", "published": "CLIP (Zero-shot)"},
+            {
+                "label": "zero-shot",
+                "recipe": "zero_shot",
+                "published": "CLIP (Zero-shot)",
+                "settings": {"data.template": "a photo of a {}."},
+            },
             {"label": "ours", "recipe": "few-shot-dora", "published": "CLIP-DoRA"},
         ],
     }
@@ -113,13 +119,13 @@ def test_the_average_is_compared_over_the_paper_s_data_sets_only() -> None:
     study, line, place = load("dora-table-1"), Line("vit-b-16", "4", "CLIP-DoRA"), Field("Average", "top1")
     eleven = {each.dataset for each in published.results() if each.source == study.about.source} - {"Average"}
     assert len(eleven) == 11
-    assert average_of(study, line, place, "CLIP-DoRA", eleven) == pytest.approx(0.7763)
-    assert average_of(study, line, place, "CLIP-DoRA", eleven - {"DTD"}) is None
+    assert average_of(of_line(study, line, "CLIP-DoRA"), place, eleven) == pytest.approx(0.7763)
+    assert average_of(of_line(study, line, "CLIP-DoRA"), place, eleven - {"DTD"}) is None
 
 
 def test_methods_without_runs_stand_with_the_paper_s_value() -> None:
     study = load("dora-table-3")
-    (theirs,) = [block for block in blocks(study, pivot(study, [])) if "What the paper prints" in block.title]
+    (theirs,) = [block for block in blocks(study, pivot(study, [])) if "The paper's values" in block.title]
     by_name = {row["label"]: row for row in theirs.rows}
     assert by_name["MaPLe + SD"]["here"] == "not reproducible"
     assert by_name["CLIPN"]["here"] == "not run"
@@ -131,3 +137,48 @@ def test_cells_in_words() -> None:
     assert str(Cell()) == "not run"
     assert str(Cell(0.5, None, 1)) == "50.0"
     assert str(Cell(0.5, 0.013, 3)) == "50.0 ± 1.3"
+
+
+def test_zero_shot_is_read_from_any_run_with_its_prompts_and_no_other(tmp_path: Path) -> None:
+    rows = [
+        {"label": "zero-shot", "recipe": "zero_shot"},
+        {"label": "own prompt", "recipe": "few-shot-ast"},
+        {"label": "plain prompt", "recipe": "few-shot-dora"},
+    ]
+    settings = {"data.name": "dtd", "model.name": "vit-b-16", "protocol.shots": [1, 4], "protocol.seed": [1, 2]}
+    study = read("x", {"settings": settings, "methods": rows}, False, {})
+    assert {job.label for job in study.jobs} == {"own prompt", "plain prompt"}, "no runs for zero-shot itself"
+    before = {"own prompt": 0.6, "plain prompt": 0.5}
+    first = {label: next(job for job in study.jobs if job.label == label) for label in before}
+    found = [(job, record_of(job, tmp_path, 0.9, before[label])) for label, job in first.items()]
+    zero = {line: cell for (line, _), cell in pivot(study, found).cells.items() if line.label == "zero-shot"}
+    assert {(line.shots, cell.mean, cell.missing) for line, cell in zero.items()} == {("1", 0.6, 0), ("4", 0.6, 0)}
+    (none,) = {cell.mean for line, cell in pivot(study, found[1:]).cells.items() if line[0].label == "zero-shot"} or {
+        None
+    }
+    assert none is None
+    alone = read("x", {"settings": settings, "methods": [rows[0], rows[2]]}, False, {})
+    assert [job.label for job in alone.jobs].count("zero-shot") == 1, "measured once, whatever the shots and the seed"
+
+
+def test_no_difference_once_a_setting_was_typed_or_varied(tmp_path: Path) -> None:
+    for chosen, same in (({"train.steps": 1}, False), ({"protocol.seed": 1, "evaluate.retention": "none"}, True)):
+        study = load("dora-table-1", chosen={"data.name": "dtd", "protocol.shots": 4, **chosen})
+        job = next(job for job in study.jobs if job.label == "CLIP-DoRA" and job.recipe.protocol.seed == 1)
+        cells = pivot(study, [(job, record_of(job, tmp_path, 0.6, 0.4))]).cells
+        papers = {cell.paper for (line, _), cell in cells.items() if line.label == "CLIP-DoRA"}
+        assert papers == ({0.64} if same else {None})
+
+
+def test_harmonic_means_of_averages_are_not_compared_with_means_of_harmonic_means() -> None:
+    study, place = load("ast-table-2"), Field("Average", "harmonic mean")
+    for method, value in (("CLIP", None), ("CLIP-AST", 0.8106)):
+        found = of_line(study, Line("vit-b-16", "", method), method)
+        assert average_of(found, place, published.eleven()) == (value and pytest.approx(value))
+
+
+def test_a_table_of_averages_alone_means_the_eleven(tmp_path: Path) -> None:
+    study = load("ast-table-5")
+    found = of_line(study, Line("vit-b-16", "16", "layer granularity"), "both encoders, layer granularity")
+    assert average_of(found, Field("Average", "top1"), published.eleven()) == pytest.approx(0.8505)
+    assert average_of(found, Field("Average", "top1"), {"DTD"}) is None

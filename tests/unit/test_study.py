@@ -8,7 +8,8 @@ import pytest
 from cliptune import published
 from cliptune.errors import UserError
 from cliptune.studies.estimate import extent, step_operations, steps
-from cliptune.studies.study import Study, load, read, shipped
+from cliptune.studies.reading import load, read, shipped
+from cliptune.studies.study import Study
 
 TABLES = """
 [study]
@@ -64,6 +65,19 @@ def test_equal_runs_have_equal_keys_whatever_they_are_called() -> None:
     assert len({job.key for job in study().jobs}) == 12
 
 
+def test_one_thing_has_one_key_whatever_it_is_called(tmp_path, monkeypatch) -> None:
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for names in (["photos", "photos/", "./photos", str(tmp_path / "photos")], ["oxford_pets", "OxfordPets", "pets"]):
+        assert len({study(data__name=name).jobs[0].key for name in names}) == 1, names
+    assert study(method__rank=3).jobs[0].key == study(rank=3).jobs[0].key
+
+
+def test_prompts_and_samplers_are_told_apart() -> None:
+    labels = {job.label for job in study(protocol__sampler=["dassl", "cliplora"]).jobs}
+    assert {"LoRA protocol.sampler=dassl", "LoRA protocol.sampler=cliplora"} <= labels
+
+
 def test_where_the_data_lies_is_not_in_the_key() -> None:
     plain, elsewhere = study(), study(data__root="/elsewhere")
     assert [job.key for job in plain.jobs] == [job.key for job in elsewhere.jobs]
@@ -92,7 +106,7 @@ def test_the_small_form_replaces_settings_and_cases() -> None:
 def test_zero_shot_beside_others_needs_no_runs() -> None:
     rows = [{"label": "zero", "recipe": "zero_shot"}, {"label": "LoRA", "recipe": "lora"}]
     assert {job.label for job in read("x", tables(methods=rows), True, {}).jobs} == {"LoRA"}
-    assert {job.label for job in read("x", tables(methods=rows[:1]), True, {}).jobs} == {"zero"}
+    assert [job.label for job in read("x", tables(methods=rows[:1]), False, {}).jobs] == ["zero"], "once"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +120,15 @@ def test_zero_shot_beside_others_needs_no_runs() -> None:
         ({"methods": {"label": "x"}}, "not a list of tables", "[[methods]]"),
         ({"methods": [{"label": "x", "recipe": "lora"}] * 2}, "same label", "label of its own"),
         ({"small": {"seeds": [1]}}, "small.seeds: no such setting", "settings, cases"),
+        ({"methods": [{"label": "x"}]}, "methods.recipe is missing", "write recipe"),
+        ({"study": {"source": "CLIP-DoRA tabel 1"}}, "study.source", "CLIP-DoRA table 1"),
+        ({"methods": [{"label": "x", "recipe": "lora", "published": "LoRA"}]}, "nothing was published", "there:"),
+        ({"study": {"shows": ["curve"]}}, "go together", "over"),
+        ({"study": {"shows": ["curve"], "over": ["bogus"]}}, "no run sets 'bogus'", "[cases]"),
+        ({"methods": [{"label": "x", "recipe": "zero_shot", "settings": {"bogus": 3}}]}, "bogus: no such", "known"),
+        ({"methods": [{"label": "x", "recipe": "lora", "small": {"kk": 1}}]}, "kk: no such setting", "known"),
+        ({"methods": []}, "no runs", "[[methods]]"),
+        ({"settings": {"data.name": "nosuch"}}, "no data set is called 'nosuch'", "known"),
         ({"small": {}}, "there is no [small] form", "leave --small out"),
     ],
 )

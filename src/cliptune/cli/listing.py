@@ -44,11 +44,11 @@ def contents(kind: str, root: str | None = None) -> list[dict[str, Any]]:
         return [ready, *({"name": name, "about": kind.source} for name, kind in zoo.ZOO.items())]
     if kind in ("recipes", "studies"):
         from cliptune import recipe
-        from cliptune.studies import study
+        from cliptune.studies import reading
 
         return [
             {"name": name, "about": path.read_text("utf-8").split("\n")[0].lstrip("# ")}
-            for name, path in (recipe if kind == "recipes" else study).shipped().items()
+            for name, path in (recipe if kind == "recipes" else reading).shipped().items()
         ]
     return [row for name in _sets(root) for row in name]
 

@@ -25,9 +25,9 @@ def show(
     from cliptune.methods import METHODS
     from cliptune.models import zoo
     from cliptune.registry import find, plain
-    from cliptune.studies import study
+    from cliptune.studies import reading
 
-    files = {"recipe": recipe.shipped(), "study": study.shipped()}
+    files = {"recipe": recipe.shipped(), "study": reading.shipped()}
     things = [*METHODS, *files["recipe"], *files["study"], *datasets.names(), *zoo.names(), *recipe.SECTIONS]
     others = {plain(other): known for other, known in datasets.aliases().items()}
     head = name.split("/")[0]

@@ -42,14 +42,16 @@ def study(
     from cliptune.settings import parse_assignment
     from cliptune.studies import conduct, outcome
     from cliptune.studies.pool import Pool, Setting
-    from cliptune.studies.study import load
+    from cliptune.studies.reading import load
 
     if engine not in ("local", "ray"):
         raise UserError(f"--engine {engine}", "one of: local, ray")
+    if engine == "ray" and workers is not None:
+        raise UserError("--workers with --engine ray", "leave it out: the cluster's CPUs and --threads decide")
     found = load(name, small, dict(parse_assignment(text) for text in assignments or []))
     found = found.only(only) if only else found
     pool = Pool(out.expanduser())
-    folder = check_machine(root, device, threads, pool)
+    folder = check_machine(root, device, threads, memory, pool, here=engine == "local")
     if not found.about.runs:
         written = [] if dry_run else outcome.write(found, pool)
         output.say(f"{found.name}: {found.about.title}; nothing is trained for it")
@@ -57,8 +59,9 @@ def study(
         return
     setting = Setting(folder, device, threads or 1, memory or "")
     plan = conduct.ahead(found, pool, setting, retry)
-    count = conduct.workers_for(plan, workers, device)
-    setting = Setting(folder, device, threads or conduct.threads_for(count), memory or "")
+    count = conduct.workers_for(plan, workers, device) if engine == "local" else 1
+    shared = conduct.threads_for(count) if engine == "local" else 1
+    setting = Setting(folder, device, threads or shared, memory or "")
     say_plan(found, plan, setting, count, engine)
     if dry_run:
         say_runs(found, plan)
@@ -74,21 +77,27 @@ def study(
         raise UserError(f"{len(failed)} of {len(plan.states)} runs failed; {job}: {what}", f"{fix}; then add --retry")
 
 
-def check_machine(root: str | None, device: str, threads: int | None, pool: "Pool") -> str:
-    """The root, resolved; refuses what no run could start with.
+def check_machine(
+    root: str | None, device: str, threads: int | None, memory: str | None, pool: "Pool", here: bool
+) -> str:
+    """The root, resolved; refuses what no run could start with. Only if runs are done `here` must it have the device.
 
     Raises:
-        UserError: no such folder or device, no threads, or a place that cannot be written.
+        UserError: no such folder or device, no threads, no size, or a place that cannot be written.
     """
     from cliptune import files
     from cliptune.errors import UserError
     from cliptune.training.compute import choose_device
+    from cliptune.training.memory import parse_bytes
 
     if root and not Path(root).expanduser().is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     if threads is not None and threads < 1:
         raise UserError(f"--threads {threads}", "give 1 or more")
-    choose_device(device, "auto")
+    if here or device not in ("cuda", "mps"):
+        choose_device(device, "auto")
+    if memory is not None:
+        parse_bytes(memory)
     files.writable_folder(pool.runs)
     return str(Path(root).expanduser().resolve()) if root else ""
 
@@ -106,10 +115,11 @@ def say_plan(study: "Study", plan: "Ahead", setting: "Setting", workers: int, en
             output.say(f"  {key}: {words.short(', '.join(str(value) for value in values), 100)}")
     output.say(f"  {len(plan.states)} runs: {states}")
     seconds, size = plan.seconds(workers), plan.bytes()
-    where = f"on {engine}" if engine == "ray" else f"{workers} at a time, {words.these(setting.threads, 'thread')} each"
+    each = f"{words.these(setting.threads, 'thread')} each"
+    where = f"{workers} at a time, {each}" if engine == "local" else f"one after another; on a Ray cluster, {each}"
     if plan.todo:
         long = words.seconds(seconds) if seconds is not None else "nobody knows how long"
-        output.say(f"  about {long}, {words.size(size)} a run, {where}; right within a factor of two")
+        output.say(f"  about {long} {where}, {words.size(size)} a run; right within a factor of two")
 
 
 def say_runs(study: "Study", plan: "Ahead") -> None:

@@ -160,7 +160,8 @@ class ASTAdapter(TensorAdapter):
     def facts(self) -> dict[str, Any]:
         if not self.picked:
             return {}
-        inert = [name for name in self.candidates if sites.is_inert(name)]
+        competing = set(self.method.competing(list(self.candidates)))
+        inert = [name for name in self.candidates if name not in competing]
         if self.method.choose != "scores":
             return {"choose": self.method.choose, "picked": self.picked, "inert": inert}
         return {

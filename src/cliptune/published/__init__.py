@@ -11,6 +11,8 @@ from importlib import resources
 
 BACKBONES = {"vit-b-32": "ViT-B/32", "vit-b-16": "ViT-B/16", "vit-l-14": "ViT-L/14"}
 """zoo name → what the papers call it"""
+MEANS_OF_HARMONIC = (("CLIP-AST table 2", "CLIP-AST"),)
+"""table and method whose average harmonic mean is a mean over data sets; all others are of the average accuracies"""
 ZERO_SHOT = ("CLIP (Zero-shot)", "CLIP")
 
 TABLES: dict[str, tuple[str, ...]] = {
@@ -49,6 +51,11 @@ def results() -> tuple[Result, ...]:
     """Every published number."""
     text = (resources.files("cliptune") / "published" / "results.csv").read_text("utf-8")
     return tuple(Result(**{**row, "value": float(row["value"])}) for row in csv.DictReader(text.splitlines()))  # type: ignore[arg-type]
+
+
+def eleven() -> set[str]:
+    """The data sets of the few-shot tables, as the papers write them."""
+    return {each.dataset for each in results() if each.source == "CLIP-DoRA table 1"} - {"Average"}
 
 
 def zero_shot(dataset: str, backbone: str) -> list[Result]:

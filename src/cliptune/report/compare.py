@@ -79,10 +79,7 @@ def protocol_of(record: Record) -> str:
 
 
 def name_all(records: Sequence[Record], given: Sequence[str] | None = None) -> tuple[list[Named], list[str]]:
-    """Label every record, by the settings in which they differ or as `given`.
-
-    Of two runs of one label and cell the one finished last stays, and a note says so.
-    """
+    """Label every record as `given`, or by what differs; of two of one label and cell the last stays, with a note."""
     model_hashes = defaultdict(set)
     for record in records:
         model_hashes[record.model].add(record.section("model").get("sha256"))

@@ -181,7 +181,14 @@ def unlike(found: Result, record: Record, ours: Ours, facts: Facts | None, shots
         reasons.append("target: the paper's is a mean over held-out domains")
     if record.method != "zero_shot" and found.shots != shots_of(shots):
         reasons.append(f"shots: the paper's are {found.shots or 'all images'}")
-    expected = facts.counts[2] if facts and facts.column == found.dataset and ours.metric == "top1" else None
+    return reasons + unfaithful(record, ours)
+
+
+def unfaithful(record: Record, ours: Ours) -> list[str]:
+    """In what a run's data are not the published ones, in words."""
+    reasons = []
+    facts = facts_of(ours.data)
+    expected = facts.counts[2] if facts and ours.metric == "top1" else None
     # How many images each domain has was not published: a cut of one is not noticed.
     if expected and ours.n is not None and ours.n != expected and not record.run.get("target"):
         reasons.append(f"test images: {ours.n:,} of the published {expected:,}")

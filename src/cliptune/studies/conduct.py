@@ -13,7 +13,7 @@ from cliptune.studies.estimate import STARTING_SECONDS, Estimate, estimates
 from cliptune.studies.pool import Ended, Pool, Setting, State
 from cliptune.studies.study import Job, Study
 
-Engine = Literal["local", "ray"]
+Where = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def ahead(study: Study, pool: Pool, setting: Setting, retry: bool) -> Ahead:
     return Ahead(states, todo, {job.key: by_key[job.key] for job in todo})
 
 
-def conduct(plan: Ahead, pool: Pool, setting: Setting, engine: Engine, workers: int) -> Iterator[Told]:
+def conduct(plan: Ahead, pool: Pool, setting: Setting, engine: Where, workers: int) -> Iterator[Told]:
     """Do what is ahead, telling of every run as it ends.
 
     Raises:

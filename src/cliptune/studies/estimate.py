@@ -7,7 +7,6 @@ shared: take it as right within a factor of two. Nothing is opened but sets that
 """
 
 import functools
-import importlib
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -18,12 +17,12 @@ from typing import Any, Literal
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from cliptune.datasets import find_set, open_set, sets
-from cliptune.datasets.published import Facts
+from cliptune.datasets import open_set
 from cliptune.errors import UserError
 from cliptune.models import zoo
 from cliptune.protocols import shots_of
 from cliptune.recipe import Recipe
+from cliptune.report.papers import facts_of
 from cliptune.studies.pool import Pool
 from cliptune.studies.study import Job
 from cliptune.training.loop import phase_steps
@@ -115,10 +114,7 @@ def outline(name: str) -> CLIPModel | None:
 @functools.cache
 def _counts(name: str, root: str) -> tuple[int, int, int] | None:
     """Classes, train and test images of a data set."""
-    try:
-        facts: Facts | None = getattr(importlib.import_module(f"{sets.__name__}.{find_set(name)}"), "FACTS", None)
-    except UserError:
-        facts = None
+    facts = facts_of(name)
     if facts is not None:
         train, _, test = facts.counts
         return facts.classes, train or 9 * (test or 0) // 10, test or 0

@@ -1,8 +1,9 @@
 """The engine `local`: runs in processes of this machine, so many at a time, each with its own threads.
 
-A process that dies (killed, out of memory) takes no other run with it: what was under way is tried again, twice, and
-goes on from its checkpoint. Processes end with the one that started them, and a run is locked while it is worked on,
-so a driver that was killed and started again finds no run worked on twice.
+A process that dies (killed, out of memory) takes no other run with it: what was under way is tried again, one by one,
+and goes on from its checkpoint; a run whose process dies three times alone has failed. Processes end with the one that
+started them, and a run is locked while it is worked on, so a driver that was killed and started again finds no run
+worked on twice.
 """
 
 import multiprocessing
@@ -13,64 +14,99 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from cliptune.studies.pool import Ended, Pool, Setting, headline, perform
 from cliptune.studies.study import Job
 
 ATTEMPTS = 3
+DIED = (f"its process died {ATTEMPTS} times (killed, or out of memory)", "give --memory 2GB, or fewer --workers")
 
 
 def run(jobs: Sequence[Job], pool: Pool, setting: Setting, workers: int) -> Iterator[Ended]:
     """Do `jobs`, yielding each as it ends, in any order."""
-    waiting = deque(jobs)
-    attempts: Counter[str] = Counter()
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(setting.threads)  # read by what a new process imports
-    executor = _start(workers, setting.threads)
-    flying: dict[Future[Ended], Job] = {}
     try:
-        while waiting or flying:
-            while waiting and len(flying) < workers:
-                job = waiting.popleft()
-                flying[executor.submit(_locked, job, pool.out, setting)] = job
-            done, _ = wait(flying, return_when=FIRST_COMPLETED)
-            broken = False
-            for future in done:
-                job = flying.pop(future)
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    broken = True
-                    flying[future] = job
-            if broken:
-                # Nobody says which process died: everything that was under way has had an attempt.
-                executor.shutdown(wait=True, cancel_futures=True)
-                for job in flying.values():
-                    attempts[job.key] += 1
-                    if attempts[job.key] < ATTEMPTS:
-                        waiting.append(job)
-                    else:
-                        yield Ended(job, 0.0, _died(workers))
-                flying.clear()
-                executor = _start(workers, setting.threads)
+        yield from _Work(jobs, pool, setting, workers).all()
     finally:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        executor.shutdown(wait=False, cancel_futures=True)
         if before is None:
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _died(workers: int) -> tuple[str, str]:
-    fix = f"take fewer --workers (now {workers}), or --memory 2GB" if workers > 1 else "give --memory 2GB, see dmesg"
-    return f"its process died {ATTEMPTS} times (killed, or out of memory)", fix
+class _Work:
+    """What waits, what is under way, and what was under way when a process died.
 
+    Nobody says which process died. So its suspects are tried alone afterwards, and only a death alone is held against
+    a run.
+    """
 
-def _start(workers: int, threads: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (threads,))
+    def __init__(self, jobs: Sequence[Job], pool: Pool, setting: Setting, workers: int):
+        self.pool, self.setting, self.workers = pool, setting, workers
+        self.waiting, self.suspects = deque(jobs), deque[Job]()
+        self.flying: dict[Future[Ended], Job] = {}
+        self.deaths: Counter[str] = Counter()
+
+    def all(self) -> Iterator[Ended]:
+        self.start()
+        try:
+            while self.waiting or self.suspects or self.flying:
+                try:
+                    self.hand_out()
+                    done, _ = wait(self.flying, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        ended = future.result()
+                        del self.flying[future]
+                        yield ended
+                except BrokenProcessPool:
+                    yield from self.begin_again()
+        finally:
+            for process in self.processes():
+                process.terminate()
+            self.executor.shutdown(wait=False, cancel_futures=True)
+
+    def hand_out(self) -> None:
+        """As many as there are workers; a suspect alone, when nothing else is under way."""
+        while self.waiting and not self.suspects and len(self.flying) < self.workers:
+            self.submit(self.waiting)
+        if self.suspects and not self.flying:
+            self.submit(self.suspects)
+
+    def submit(self, queue: deque[Job]) -> None:
+        future = self.executor.submit(_locked, queue[0], self.pool.out, self.setting)
+        self.flying[future] = queue.popleft()
+
+    def begin_again(self) -> Iterator[Ended]:
+        """After a death: what had ended counts, what was under way is suspect, new processes."""
+        left = []
+        for future, job in self.flying.items():
+            if future.done() and future.exception() is None:
+                yield future.result()
+            else:
+                left.append(job)
+        self.flying.clear()
+        self.executor.shutdown(wait=True, cancel_futures=True)
+        if len(left) == 1:
+            (job,) = left
+            self.deaths[job.key] += 1
+            if self.deaths[job.key] >= ATTEMPTS:
+                left = []
+                ended = Ended(job, 0.0, DIED)
+                self.pool.settle(ended)
+                yield ended
+        self.suspects.extend(left)
+        self.start()
+
+    def start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.others = set(multiprocessing.active_children())
+        self.executor = ProcessPoolExecutor(self.workers, context, _begin, (self.setting.threads,))
+
+    def processes(self) -> set[BaseProcess]:
+        return set(multiprocessing.active_children()) - self.others
 
 
 def _begin(threads: int) -> None:

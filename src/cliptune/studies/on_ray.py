@@ -34,10 +34,11 @@ def run(jobs: Sequence[Job], pool: Pool, setting: Setting, estimates: Mapping[st
     try:
         task = ray.remote(max_retries=ATTEMPTS - 1)(perform_there)
         gpus = 1 if wants_gpu(ray, setting.device) else 0
-        refuse_too_small(ray, setting.threads, gpus)
+        sizes = {job.key: estimates[job.key].bytes or PROCESS_BYTES for job in jobs}
+        refuse_too_small(ray, {"CPU": setting.threads, "GPU": gpus, "memory": max(sizes.values(), default=0)})
         flying = {}
         for job in jobs:
-            memory = estimates[job.key].bytes or PROCESS_BYTES
+            memory = sizes[job.key]
             asked = task.options(num_cpus=setting.threads, num_gpus=gpus, memory=memory, name=str(job))
             flying[asked.remote(job, setting, cliptune.__version__)] = job
         while flying:
@@ -116,13 +117,25 @@ def wants_gpu(ray: Any, device: str) -> bool:
     return device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
 
 
-def refuse_too_small(ray: Any, threads: int, gpus: int) -> None:
+def refuse_too_small(ray: Any, needed: Mapping[str, float]) -> None:
     """A task that fits on no node would wait for ever.
 
+    Args:
+        needed: Ray's name of a resource → how much one run takes: CPU and GPU in pieces, memory in bytes.
+
     Raises:
-        UserError: no node has that many CPUs, or a GPU.
+        UserError: no single node has all of it.
     """
-    for name, needed, fix in (("CPU", threads, f"--threads below {threads}"), ("GPU", gpus, "--device cpu")):
-        most = max((node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"]), default=0)
-        if most < needed:
-            raise UserError(f"--engine ray: a run needs {needed} {name}, no node has more than {most:g}", f"give {fix}")
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
+        return
+    most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in needed}
+    short = [name for name in needed if most[name] < needed[name]] or list(needed)
+    told = ", ".join(
+        f"{amount / 1e9:.1f} GB" if name == "memory" else f"{amount:g} {name}" for name, amount in needed.items()
+    )
+    fixes = {"CPU": "fewer --threads", "GPU": "--device cpu", "memory": "--memory 2GB, or a node with more"}
+    raise UserError(
+        f"--engine ray: a run needs {told}, and no node has all of it",
+        f"give {' and '.join(fixes[name] for name in short)}",
+    )

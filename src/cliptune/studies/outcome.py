@@ -19,7 +19,7 @@ from cliptune.report.plots_loss import loss_curves
 from cliptune.report.plots_selection import selection_maps
 from cliptune.report.read import Record, read_record
 from cliptune.report.several_costs import costs
-from cliptune.report.tables import Column, to_csv
+from cliptune.report.tables import Column, Row, to_csv
 from cliptune.studies import pivot
 from cliptune.studies.conduct import failures
 from cliptune.studies.estimate import sizes
@@ -66,8 +66,12 @@ def runs_page(study: Study, pool: Pool, done: Sequence[tuple[Job, Record]]) -> t
     first = Section("table", "The table", pivot.blocks(study, table))
     state = Section("state", "Runs of this study", state_blocks(study, pool))
     title, subtitle = study.about.title, subtitle_of(study, len({job.key for job, _ in done}))
-    reported = {row.label: (study.about.source, row.published) for row in study.rows if row.published}
-    reported = {} if study.small or not study.about.source else reported
+    touched = {job.row.label for job in study.jobs if not job.faithful}
+    reported = {
+        row.label: (study.about.source, row.published)
+        for row in study.rows
+        if row.published and row.label not in touched and row.recipe != "zero_shot"
+    }
     labels = [job.label for job, _ in done]
     figures = figure_sections(study, done)
     if len(done) < 2:
@@ -97,8 +101,19 @@ def figure_sections(study: Study, done: Sequence[tuple[Job, Record]]) -> list[Se
             case "features":
                 found.append(Section("features", "Image features before and after", features_blocks(done)))
             case "efficiency":
-                found.append(Section("efficiency", "What it costs", [costs(groups(runs))]))
+                found.append(Section("efficiency", "What it costs", [costs(groups(runs)), *papers_costs(study)]))
     return found
+
+
+def papers_costs(study: Study) -> list[Block]:
+    """What the source reports of seconds and speed, on its own machine: no difference is told."""
+    told = [each for each in pivot.values_of(study.about.source) if each.metric != "top1"] if study.about.source else []
+    rows: dict[str, Row] = {}
+    for each in told:
+        rows.setdefault(each.method, {"label": each.method})[each.metric] = each.value
+    metrics = list(dict.fromkeys(each.metric for each in told))
+    columns = (Column("label", "method"), *(Column(name, name, words.count) for name in metrics))
+    return [Table(f"The paper's ({study.about.source}), on its machine", columns, list(rows.values()))] if rows else []
 
 
 def curve_section(study: Study, done: Sequence[tuple[Job, Record]], key: str) -> Section:

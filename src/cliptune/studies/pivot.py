@@ -9,13 +9,14 @@ difference is told nowhere else.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cliptune import published
 from cliptune.published import BACKBONES, Result
 from cliptune.report import words
 from cliptune.report.blocks import Block, Table, Text
-from cliptune.report.papers import AVERAGE, HARMONIC, Ours, facts_of, measures, unlike
+from cliptune.report.papers import AVERAGE, HARMONIC, Ours, facts_of, measures, unfaithful
 from cliptune.report.read import Record
 from cliptune.report.tables import Column, Row
 from cliptune.statistics import mean_and_deviation
@@ -107,34 +108,34 @@ class Pivot:
 def pivot(study: Study, done: Sequence[tuple[Job, Record]]) -> Pivot:
     """The study's table from its finished runs."""
     records = {job.key: record for job, record in done}
-    zero = next((row.label for row in study.rows if row.recipe == "zero_shot"), None)
-    named = {row.label: row.published for row in study.rows}
+    untouched = {job.untouched: record for job, record in done}
+    names = {job.recipe.data.name: str(record.section("data").get("name")) for job, record in done}
     values: Values = defaultdict(lambda: defaultdict(list))
-    papers: dict[tuple[Line, Field], float | None] = {}
-    for job in study.jobs:
-        record, line = records.get(job.key), line_of(job)
-        for place, ours, before in measured(job, record):
-            seed = job.recipe.protocol.seed
-            values[line, place][seed].append(ours.accuracy if ours else None)
-            sides = [(line, named[job.row.label])]
-            if zero is not None and job.row.recipe != "zero_shot":
-                values[line._replace(label=zero), place][seed].append(before)
-                sides.append((line._replace(label=zero), named[zero]))
-            for side, method in sides:
-                value = paper_of(study, side, place, method, record, ours)
-                papers[side, place] = value if papers.get((side, place), value) == value else None
+    like: dict[tuple[Line, Field], bool] = {}
+    zero = {job.row.label for job in study.untouched}
+    for job in (*study.untouched, *(job for job in study.jobs if job.row.label not in zero)):
+        line, first = line_of(job), job.row.label in zero
+        record = untouched.get(job.untouched) if first else records.get(job.key)
+        for place, ours, before in measured(job, record, names):
+            found = before if first else ours.accuracy if ours else None
+            values[line, place][job.recipe.protocol.seed].append(found)
+            same = job.faithful and (record is None or ours is None or not unfaithful(record, ours))
+            like[line, place] = like.get((line, place), True) and same
     fields = list(dict.fromkeys(place for _, place in values))
-    table = Pivot(in_order(study, [line for line, _ in values], zero), with_averages(fields))
+    table = Pivot(in_order(study, [line for line, _ in values]), with_averages(fields))
+    method = {row.label: row.published for row in study.rows}
     for line in table.lines:
+        theirs = of_line(study, line, method.get(line.label, ""))
         for place in table.fields:
             if place.dataset == AVERAGE:
-                whole = all(papers.get((line, each)) is not None for each in fields if each.metric == place.metric)
-                method = named.get(line.label, "") if whole else ""
-                theirs = average_of(study, line, place, method, {each.dataset for each in fields})
+                columns = [each for each in fields if each.metric == place.metric]
+                same = all(like.get((line, each), False) for each in columns)
+                paper = average_of(theirs, place, {each.dataset for each in columns}) if same else None
                 seeds = averaged(values, line, fields, place.metric)
             else:
-                theirs, seeds = papers.get((line, place)), values[line, place]
-            table.cells[line, place] = cell_of(seeds, theirs, line.label == zero)
+                paper = theirs[place].value / 100 if like.get((line, place)) and place in theirs else None
+                seeds = values[line, place]
+            table.cells[line, place] = cell_of(seeds, paper, line.label in zero)
     return table
 
 
@@ -143,20 +144,29 @@ def line_of(job: Job) -> Line:
     return Line(job.recipe.model.name, "" if isinstance(shots, str) else str(shots), job.label)
 
 
-def in_order(study: Study, lines: Sequence[Line], zero: str | None) -> list[Line]:
+def in_order(study: Study, lines: Sequence[Line]) -> list[Line]:
     """By backbone and shots as they come, then as the rows stand in the study."""
     unique = list(dict.fromkeys(lines))
     places = list(dict.fromkeys((line.model, line.shots) for line in unique))
-    labels = ([zero] if zero else []) + list(dict.fromkeys(job.label for job in study.jobs))
+    rows = [row.label for row in study.rows]
+    by_row = sorted((*study.untouched, *study.jobs), key=lambda job: rows.index(job.row.label))
+    labels = list(dict.fromkeys(job.label for job in by_row))
     return sorted(unique, key=lambda line: (places.index((line.model, line.shots)), labels.index(line.label)))
 
 
-def measured(job: Job, record: Record | None) -> Iterator[tuple[Field, Ours | None, float | None]]:
-    """By column: ours, and the untouched backbone's; of a run that is missing, None in the columns it would fill."""
+def measured(
+    job: Job, record: Record | None, names: Mapping[str, str]
+) -> Iterator[tuple[Field, Ours | None, float | None]]:
+    """By column: ours, and the untouched backbone's; of a run that is missing, None in the columns it would fill.
+
+    Args:
+        names: what finished runs call the data that recipes name.
+    """
     if record is None:
-        name, protocol = job.recipe.data.name, job.recipe.protocol
+        protocol = job.recipe.protocol
         metrics = ("base top1", "novel top1", HARMONIC) if protocol.name == "base-to-novel" else ("top1",)
-        yield from ((Field(column_of(name), metric), None, None) for metric in metrics)
+        own = names.get(job.recipe.data.name, job.recipe.data.name)
+        yield from ((Field(column_of(own), metric), None, None) for metric in metrics)
         yield from ((Field(column_of(name), "top1"), None, None) for name in protocol.tests)
         return
     for ours in measures(record):
@@ -168,7 +178,7 @@ def measured(job: Job, record: Record | None) -> Iterator[tuple[Field, Ours | No
 def column_of(dataset: str) -> str:
     """What the papers call a data set; its own name where they do not know it."""
     facts = facts_of(dataset)
-    return (facts.column or dataset) if facts else dataset
+    return (facts.column or dataset) if facts else Path(dataset).name if Path(dataset).is_absolute() else dataset
 
 
 def with_averages(fields: Sequence[Field]) -> list[Field]:
@@ -197,47 +207,32 @@ def cell_of(seeds: Mapping[int, Sequence[float | None]], paper: float | None, ze
     known = [value for value in means if value is not None]
     missing = sum(value is None for values in seeds.values() for value in values)
     mean, deviation = mean_and_deviation(known)
-    # The untouched backbone answers alike for every seed; where its tests are the same, there is no deviation.
-    deviation = None if zero and not deviation else deviation
-    return Cell(mean, deviation, len(known), 0 if zero and known else missing, paper)
+    # The untouched backbone answers alike whatever the seed.
+    return Cell(mean, None if zero else deviation, len(known), missing, paper)
 
 
-def paper_of(
-    study: Study, line: Line, place: Field, method: str, record: Record | None, ours: Ours | None
-) -> float | None:
-    """The paper's value as a fraction, where a run is what the paper measured; None in every other case.
-
-    Of a run that is missing, the value that it would stand beside.
-    """
-    found = [each for each in of_line(study, line, method) if Field(each.dataset, each.metric) == place]
-    if not found:
-        return None
-    if record is not None and ours is not None:
-        facts, shots = facts_of(ours.data), found[0].shots
-        # A cell here is the mean over held-out domains, as the paper's.
-        reasons = unlike(found[0], record, ours, facts, int(shots) if shots not in ("", "0") else None)
-        if [each for each in reasons if not each.startswith(("target:", "shots:"))]:
-            return None
-    return found[0].value / 100
-
-
-def average_of(study: Study, line: Line, place: Field, method: str, datasets: set[str]) -> float | None:
-    """The paper's average, where it is over the very data sets that stand here."""
-    found = of_line(study, line, method)
-    theirs = {each.dataset for each in found if each.metric == place.metric} - {AVERAGE}
-    told = [each.value / 100 for each in found if Field(each.dataset, each.metric) == place]
-    return told[0] if told and theirs == datasets else None
-
-
-def of_line(study: Study, line: Line, method: str) -> list[Result]:
+def of_line(study: Study, line: Line, method: str) -> dict[Field, Result]:
     """What the source reports of a method on a line's backbone and shots; nothing beside the small form."""
     if study.small or not method or not study.about.source:
-        return []
-    return [
-        each
+        return {}
+    return {
+        Field(each.dataset, each.metric): each
         for each in values_of(study.about.source, BACKBONES.get(line.model, line.model))
         if each.method == method and (each.shots in ("", "0") or not line.shots or each.shots == line.shots)
-    ]
+    }
+
+
+def average_of(theirs: Mapping[Field, Result], place: Field, datasets: set[str]) -> float | None:
+    """The paper's average as a fraction, where it is a mean over the very data sets that stand here.
+
+    A paper that prints nothing but an average means the eleven few-shot sets. Its harmonic means are compared only
+    where the average is the mean of those of the data sets, as ours is.
+    """
+    found = theirs.get(place)
+    if found is None or (place.metric == HARMONIC and (found.source, found.method) not in published.MEANS_OF_HARMONIC):
+        return None
+    over = {each.dataset for each in theirs if each.metric == place.metric} - {AVERAGE}
+    return found.value / 100 if datasets == (over or published.eleven()) else None
 
 
 def values_of(source: str, backbone: str = "") -> list[Result]:
@@ -289,7 +284,7 @@ def theirs(study: Study) -> list[Block]:
         *(Column(name, name, as_printed(rows.values(), name)) for name in fields),
     )
     aside = "; other data and another backbone than the small form's, so not to be compared" if study.small else ""
-    return [Table(f"What the paper prints ({source}){aside}", columns, list(rows.values()), folded=bool(study.rows))]
+    return [Table(f"The paper's values ({source}){aside}", columns, list(rows.values()), folded=bool(study.rows))]
 
 
 def as_printed(rows: Iterable[Row], name: str) -> Callable[[Any], str]:

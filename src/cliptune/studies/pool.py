@@ -25,7 +25,7 @@ State = Literal["finished", "failed", "started", "absent"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs need to know of the machine; none of it decides a result."""
+    """What runs need to know of the machine. Memory decides how a step is divided, and so the masks of dropout."""
 
     root: str = ""
     """folder of the named data sets"""
@@ -78,11 +78,7 @@ class Pool:
 
     def record(self, job: Job) -> dict[str, Any] | None:
         """run.json, or None where there is none that can be read."""
-        try:
-            found = json.loads((self.folder(job) / "run.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) else None
+        return read(self.folder(job))
 
     def failure(self, job: Job) -> tuple[str, str] | None:
         """The two lines it failed with."""
@@ -108,18 +104,36 @@ class Pool:
                 whole.rename(self.folder(job))
 
 
+def read(folder: Path) -> dict[str, Any] | None:
+    """run.json, or None where there is none that can be read."""
+    try:
+        found = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def divided(tables: Mapping[str, Any]) -> tuple[int, int]:
+    """Images and prompts that go together in a step, as a recipe's tables say: `--memory` sets them.
+
+    A run begun with others cannot go on with these; it is begun anew.
+    """
+    return tables["train"]["chunk"], tables["train"]["text_chunk"]
+
+
 def perform(job: Job, folder: Path, setting: Setting) -> Ended:
     """Do one run in this process; go on where an earlier attempt stopped. Never raises for a run that fails."""
     from cliptune.pipeline import execute, prepare
-    from cliptune.recipe import load_tables
     from cliptune.training.compute import forget_peak
 
     began = time.perf_counter()
     options = {**job.options, **({"data.root": setting.root} if setting.root else {})}
     try:
         forget_peak()
-        plan = prepare(load_tables(job.row.recipe), options, job.preset, setting.device, memory=setting.memory or None)
-        run = execute(plan, folder, resume=True)
+        plan = prepare(job.tables, options, job.preset, setting.device, memory=setting.memory or None)
+        begun = read(folder)
+        fresh = begun is not None and divided(begun["recipe"]) != divided(plan.recipe.tables())
+        run = execute(plan, folder, resume=not fresh, fresh=fresh)
     except UserError as problem:
         return Ended(job, time.perf_counter() - began, (problem.what, problem.fix))
     except Exception as problem:

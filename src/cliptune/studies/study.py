@@ -1,4 +1,4 @@
-"""A study as it is written: strict TOML in, a list of jobs out. Nothing is run here.
+"""What a study is: a table's lines, and a job for every run. `reading.py` makes one from strict TOML.
 
     [study]      title, source, shows …                                 `About`
     [settings]   dotted settings of every run; a list is an axis, so [1, 2, 3] makes three runs
@@ -11,23 +11,18 @@ A setting that is itself a list stands in a second pair of brackets. `[[methods]
 
 import functools
 import hashlib
-import itertools
 import json
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cliptune import recipe as recipes
-from cliptune import registry, settings
 from cliptune.errors import UserError
 from cliptune.recipe import Recipe
 from cliptune.runs import run_name
 
 Picture = Literal["shots", "loss", "selection", "curve", "features", "efficiency"]
-PLACES = ("data.", "model.", "protocol.")
+PLACES = ("data.name", "data.root", "model.name", "protocol.name", "protocol.target", "protocol.shots", "protocol.seed")
 """settings that say where a method is tried, not what is tried"""
 
 
@@ -60,8 +55,8 @@ class Row:
     label: str
     """what it is called here"""
     recipe: str
-    """a method, a shipped recipe or a TOML file. `zero_shot` beside others makes no runs of its own: every run measures
-    the untouched backbone on its tests"""
+    """a method, a shipped recipe or a TOML file. `zero_shot` has runs of its own only where no other line's runs have
+    its prompts and tests: every run measures the untouched backbone"""
     published: str = ""
     """what the source calls it; empty where it has no such line"""
     settings: dict = field(default_factory=dict)
@@ -78,8 +73,12 @@ class Job:
     options: Mapping[str, Any]
     """dotted settings, on top of the row's recipe"""
     preset: str
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """of the row's recipe, as it was when the study was read"""
     varied: tuple[str, ...] = ()
     """settings, not of a place, that differ between runs of a row"""
+    faithful: bool = False
+    """whether all but the place is as the study says: nothing typed, no setting varied, the paper's preset"""
 
     @functools.cached_property
     def recipe(self) -> Recipe:
@@ -88,13 +87,20 @@ class Job:
         Raises:
             UserError: a setting that does not exist, or a wrong value.
         """
-        return recipes.assemble(recipes.load_tables(self.row.recipe), self.options, self.preset)
+        return recipes.assemble(self.tables, self.options, self.preset)
 
     @functools.cached_property
     def key(self) -> str:
         """SHA-256 of what determines the run: equal keys are the same run, whatever study asks for it."""
-        text = json.dumps(self.recipe.essence(), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256(self.recipe.essence())
+
+    @functools.cached_property
+    def untouched(self) -> str:
+        """SHA-256 of what determines the untouched backbone's accuracy: tests and prompts, not shots or seed."""
+        essence = self.recipe.essence()
+        drawn = ("shots", "seed", "sampler", "repeat")
+        protocol = {key: value for key, value in essence["protocol"].items() if key not in drawn}
+        return sha256({"data": essence["data"], "model": essence["model"], "protocol": protocol})
 
     @property
     def name(self) -> str:
@@ -124,6 +130,9 @@ class Study:
     about: About
     rows: tuple[Row, ...]
     jobs: tuple[Job, ...]
+    """what is run"""
+    untouched: tuple[Job, ...] = ()
+    """the lines of zero-shot: read from whatever run has their tests and prompts (`Job.untouched`)"""
     small: bool = False
 
     def only(self, text: str) -> "Study":
@@ -135,110 +144,11 @@ class Study:
         kept = tuple(job for job in self.jobs if text.casefold() in str(job).casefold())
         if not kept:
             raise UserError(f"--only {text!r}: no run of {self.name} is called so", "see them with --dry-run")
-        return Study(self.name, self.about, self.rows, kept, self.small)
+        return replace(self, jobs=kept)
 
 
-def shipped() -> dict[str, Path]:
-    """The studies that come with the package, by name."""
-    folder = Path(str(resources.files("cliptune.studies") / "shipped"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def load(name: str, small: bool = False, chosen: Mapping[str, Any] | None = None) -> Study:
-    """The study called `name` (a shipped one or a TOML file), every setting of every job checked.
-
-    Args:
-        small: its small form.
-        chosen: dotted settings that win over the study's; a list is an axis.
-
-    Raises:
-        UserError: no such study, broken TOML, an unknown table, key, recipe or value.
-    """
-    known = shipped()
-    path = Path(name).expanduser()
-    if path.suffix != ".toml" or not path.is_file():
-        path = known[registry.find(name, known, "study")]
-    try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path}: not TOML ({problem})", "see a shipped one: `cliptune show dora-table-1`") from None
-    try:
-        return read(path.stem, tables, small, chosen or {})
-    except UserError as problem:
-        raise UserError(f"{path.name}: {problem.what}", problem.fix) from None
-
-
-def read(name: str, tables: Mapping[str, Any], small: bool, chosen: Mapping[str, Any]) -> Study:
-    """A study from plain tables (see `load`)."""
-    known = ("study", "settings", "cases", "methods", "small")
-    for table in tables:
-        if table not in known:
-            raise UserError(f"[{table}]: no such table", f"known: {', '.join(known)}")
-    about = settings.build(About, _table(tables, "study"), "study")
-    rows = tuple(settings.build(Row, each, "methods") for each in _list(tables, "methods"))
-    if len({row.label for row in rows}) < len(rows):
-        raise UserError("two [[methods]] have the same label", "give every line a label of its own")
-    common, cases = _table(tables, "settings"), _list(tables, "cases")
-    preset: str = about.preset
-    if small:
-        other = _table(tables, "small")
-        if not other and about.runs:
-            raise UserError("there is no [small] form", "leave --small out")
-        if unknown := other.keys() - {"settings", "cases"}:
-            raise UserError(f"small.{min(unknown)}: no such setting", "known: settings, cases")
-        common, cases, preset = _table(other, "settings"), _list(other, "cases"), "small"
-    grid = [flat(common) | flat(case) for case in cases or [{}]]
-    jobs = _jobs(rows, grid, preset, small, flat(chosen))
-    return Study(name, about, rows, tuple(jobs), small)
-
-
-def _jobs(
-    rows: Sequence[Row], grid: Sequence[Mapping[str, Any]], preset: str, small: bool, chosen: Mapping[str, Any]
-) -> Iterator[Job]:
-    """Cases first, then axes in the order they are written, rows last: what is compared runs one after another."""
-    seen = set()
-    points = [point for case in grid for point in _points({**case, **chosen})]
-    trained = [row for row in rows if row.recipe != "zero_shot"] or rows
-    for point, row in itertools.product(points, trained):
-        own = flat(row.settings) | (flat(row.small) if small else {})
-        free = (key for key in point if not key.startswith(PLACES) and (key not in own or key in chosen))
-        varied = tuple(key for key in free if len({repr(each.get(key)) for each in points}) > 1)
-        won = {key: value for key, value in point.items() if key in chosen}
-        job = Job(row, {**point, **own, **won}, preset, varied)
-        if (mark := (job.label, job.key)) not in seen:
-            seen.add(mark)
-            yield job
-
-
-def _points(axes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    values = [value if isinstance(value, list) else [value] for value in axes.values()]
-    for choice in itertools.product(*values):
-        yield dict(zip(axes, choice, strict=True))
-
-
-def flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """{'train': {'lr': 1}} → {'train.lr': 1}; a bare key is the method's."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            found |= {f"{key}.{inner}": each for inner, each in flat(value).items()}
-        else:
-            found[key] = value
-    return found
-
-
-def _table(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = tables.get(name, {})
-    if not isinstance(found, dict):
-        raise UserError(f"{name} = {found!r}: not a table", f"write [{name}] and its settings below")
-    return found
-
-
-def _list(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    found = tables.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise UserError(f"{name} = {found!r}: not a list of tables", f"write [[{name}]] for every one of them")
-    return found
+def sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def described(jobs: Iterable[Job]) -> dict[str, list[Any]]:
