@@ -105,7 +105,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     try:
         return key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        if re.fullmatch(r"[A-Za-z_*][\w./()*-]*", value):
+        if re.fullmatch(r"(?:[A-Za-z_*/~]|\.{1,2}/)[\w./()*~-]*", value):
             return key, value
         raise UserError(
             f"--set {text!r}: {value!r} is not a TOML value",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cliptune.errors import UserError
 from cliptune.studies import local, on_ray
 from cliptune.studies.conduct import ahead
 from cliptune.studies.pool import Ended, Pool, Setting, perform
@@ -269,6 +270,32 @@ def ray_workers() -> list[int]:
         if title.startswith(b"ray::") and b", seed " in title:
             found.append(pid)
     return found
+
+
+class Nodes:
+    """As much of `ray` as is asked for its nodes."""
+
+    def __init__(self, *resources: dict[str, float]):
+        self.resources = resources
+
+    def nodes(self) -> list[dict]:
+        return [{"Alive": True, "Resources": each} for each in self.resources]
+
+
+def test_a_run_that_fits_on_no_node_is_refused() -> None:
+    small, large = {"CPU": 2, "memory": 2e9}, {"CPU": 8, "memory": 16e9, "GPU": 1}
+    on_ray.refuse_too_small(Nodes(small, large), {"CPU": 4, "GPU": 1, "memory": 8e9})
+    for needed, fix in (
+        ({"CPU": 16, "GPU": 0, "memory": 1e9}, "fewer --threads"),
+        ({"CPU": 1, "GPU": 2, "memory": 1e9}, "--device cpu"),
+        ({"CPU": 1, "GPU": 0, "memory": 17e9}, "--memory 2GB"),
+    ):
+        with pytest.raises(UserError, match="no node has all of it") as problem:
+            on_ray.refuse_too_small(Nodes(small, large), needed)
+        assert fix in problem.value.fix
+    apart = Nodes({"CPU": 8, "memory": 1e9}, {"CPU": 1, "memory": 16e9})
+    with pytest.raises(UserError, match="no node has all of it"):
+        on_ray.refuse_too_small(apart, {"CPU": 4, "GPU": 0, "memory": 8e9})
 
 
 def test_an_archive_holds_the_whole_folder(photos: Path, tmp_path: Path) -> None:

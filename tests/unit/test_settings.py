@@ -112,6 +112,9 @@ def test_the_place_of_a_bad_value_is_told() -> None:
         ("train.crop=[0.5, 1]", "train.crop", [0.5, 1]),
         ('data.template="a = {}"', "data.template", "a = {}"),
         ("name=*.q", "name", "*.q"),
+        ("model.name=/models/clip-b_16", "model.name", "/models/clip-b_16"),
+        ("data.name=../photos", "data.name", "../photos"),
+        ("data.name=~/photos", "data.name", "~/photos"),
     ],
 )
 def test_assignments(text: str, key: str, value: Any) -> None:
