@@ -42,4 +42,4 @@ bench-full: $(READY)
 	$(BIN)/python benchmarks/bench.py --full --out bench-full.json
 
 clean:
-	rm -rf .venv build dist runs demo-run bench.json bench-full.json
+	rm -rf .venv build dist runs studies demo-run bench.json bench-full.json
