@@ -1,6 +1,6 @@
-"""docs/results-digits.md and the methods' pages, from the runs of the study `digits`.
+"""docs/results-digits.md and the methods' pages, from the runs of the study `digits-table`.
 
-    cliptune study digits
+    cliptune study digits-table
     python benchmarks/digits.py [--out studies] [--write]
 
 The rates are the `small` preset's, chosen on validation images of other seeds (`benchmarks/rates.py`).
@@ -39,10 +39,10 @@ PAIRS = (
 
 def runs_of(out: Path) -> list[Named]:
     """The finished runs, and of zero-shot those that every run carries."""
-    study = load("digits")
+    study = load("digits-table")
     done = finished(study, Pool(out))
     if len(done) < len(study.jobs):
-        raise SystemExit(f"{len(done)} of {len(study.jobs)} runs are finished: cliptune study digits --out {out}")
+        raise SystemExit(f"{len(done)} of {len(study.jobs)} runs are finished: cliptune study digits-table --out {out}")
     place = Place("digits", "mini", "few-shot")
     runs = [
         Named(job.label, Cell(place, job.recipe.protocol.shots, job.recipe.protocol.seed), record)
@@ -87,7 +87,7 @@ def numbers(runs: Sequence[Named]) -> dict[str, Any]:
         told["shots"][str(row["shots"])] = f"{100 * row['accuracy']:.1f} ± {100 * (row['deviation'] or 0):.1f}"
     note = (
         "accuracy in per cent on 1,000 handwritten digits with the shipped mini CLIP, mean ± sample standard deviation "
-        "over three seeds (`cliptune study digits`; [all of it](../results-digits.md))."
+        "over three seeds (`cliptune study digits-table`; [all of it](../results-digits.md))."
     )
     return {"note": note, "rows": list(rows.values())}
 
@@ -154,7 +154,7 @@ on validation images of other seeds (`benchmarks/rates.py`); the last step's mod
 zero-shot accuracy on the drawn world's 24 shapes after adapting to digits with 16 shots, {shapes:.1f} before: what was
 forgotten. Sampling error of one accuracy near 90 % on 1,000 images is ±0.9 points, shared by the methods.
 
-Made by `cliptune study digits` and `python benchmarks/digits.py --write`. Zero-shot: {zero:.1f}."""
+Made by `cliptune study digits-table` and `python benchmarks/digits.py --write`. Zero-shot: {zero:.1f}."""
 PAIRED = """## Paired differences
 
 Over all 15 cells (1, 2, 4, 8, 16 shots × 3 seeds), every pair on the same training and test images; intervals by

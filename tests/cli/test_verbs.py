@@ -49,6 +49,7 @@ def pictures(few_digits) -> list[Path]:
         ("models", "vit-l-14 openai/clip-vit-large-patch14"),
         ("data", "world/shapes"),
         ("recipes", "few-shot-lora-xs CLIP-LoRA-XS"),
+        ("studies", "dora-table-3: domain generalization"),
     ],
 )
 def test_list(kind: str, named: str, cliptune: Cliptune) -> None:
@@ -61,7 +62,7 @@ def test_list(kind: str, named: str, cliptune: Cliptune) -> None:
 
 
 def test_list_everything(cliptune: Cliptune) -> None:
-    assert set(cliptune("list", "--json").done().json) == {"methods", "models", "data", "recipes"}
+    assert set(cliptune("list", "--json").done().json) == {"methods", "models", "data", "recipes", "studies"}
 
 
 SIZES = [
@@ -389,6 +390,7 @@ def test_every_verb_takes_json(finished: Path, few: None, pictures: list[Path], 
         "evaluate": ("evaluate", finished),
         "predict": ("predict", finished, "one.png"),
         "merge": ("merge", finished, "merged"),
+        "study": ("study", "dora-table-1", "--small", "--dry-run"),
         "report": ("report", finished, "--out", "page.html"),
         "doctor": ("doctor",),
     }

@@ -14,7 +14,7 @@ from cliptune.models import sites, zoo
 from cliptune.models.backbone import Backbone
 from cliptune.pipeline import Plan, execute, make_lesson
 from cliptune.report.read import read_record
-from cliptune.report.tables import selection
+from cliptune.report.training import selection
 from cliptune.runs import Run, open_adapter, save_adapter
 from cliptune.training.checkpoint import Checkpoint
 from cliptune.training.events import PhaseEnded, Saved
