@@ -237,7 +237,6 @@ def test_two_nodes_of_ray_give_the_same_runs_even_if_a_worker_is_killed(
     study = short(photos, steps=200)
     pool = Pool(tmp_path / "ray")
     plan = ahead(study, pool, Setting(), retry=False)
-    pool.runs.mkdir(parents=True)
     killed = []
 
     def kill_one() -> None:
@@ -305,7 +304,6 @@ def test_an_archive_holds_the_whole_folder(photos: Path, tmp_path: Path) -> None
     (made / "adapter").mkdir(parents=True)
     (made / "run.json").write_text('{"status": "finished"}')
     (made / "adapter" / "a").write_bytes(bytes(1000))
-    pool.runs.mkdir()
     on_ray.unpack(on_ray.pack(made), job, pool)
     assert pool.state(job) == "finished"
     assert (pool.folder(job) / "adapter" / "a").read_bytes() == bytes(1000)

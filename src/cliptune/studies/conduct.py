@@ -66,7 +66,6 @@ def conduct(plan: Ahead, pool: Pool, setting: Setting, engine: Where, workers: i
     Raises:
         UserError: the engine is not installed or not there.
     """
-    pool.runs.mkdir(parents=True, exist_ok=True)
     if engine == "ray":
         from cliptune.studies import on_ray
 

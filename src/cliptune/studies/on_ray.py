@@ -87,6 +87,7 @@ def unpack(archive: bytes, job: Job, pool: Pool) -> None:
     """Put a run folder that came as an archive among the runs, whole or not at all."""
     half = pool.runs / f".{job.name}.half"
     shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as packed:
         packed.extractall(half, filter="data")
     pool.adopt(job, half)
