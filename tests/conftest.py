@@ -92,4 +92,7 @@ def gap(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(((a - b).abs().max() / b.abs().max()).detach())
 
 
-every_method = pytest.mark.parametrize("name", list(METHODS))
+CLASSIFYING = [name for name in METHODS if "classify" in find_method(name).tasks]
+SEGMENTING = [name for name in METHODS if "segment" in find_method(name).tasks]
+every_method = pytest.mark.parametrize("name", CLASSIFYING)
+every_segmenting_method = pytest.mark.parametrize("name", SEGMENTING)

@@ -40,7 +40,7 @@ from cliptune.tasks.open_set import open_set_measures
 from cliptune.tasks.temperature import Temperature, fit_temperature
 
 if TYPE_CHECKING:
-    from cliptune.pipeline import Plan
+    from cliptune.planning import Plan
 
 RETENTION_DEFAULT = "world/shapes"
 THUMBNAIL = 96

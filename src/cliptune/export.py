@@ -1,16 +1,20 @@
-"""Handing a run's result to other tools: an ordinary transformers CLIP folder."""
+"""Handing a run's result to other tools: an ordinary transformers folder of a CLIP or a CLIPSeg."""
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import CLIPModel
+from transformers import CLIPModel, PreTrainedModel
 
 from cliptune.errors import UserError
 from cliptune.files import cannot_write, room_for, writable_folder
 from cliptune.methods.base import Adapter
+from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.backbone import Backbone
+from cliptune.models.preprocess import Preprocess
 from cliptune.models.shortcuts import using
 from cliptune.models.towers import Towers
 from cliptune.runs import Run
@@ -22,27 +26,45 @@ def merge_run(run: Run, out: Path) -> float:
     Raises:
         UserError: the method cannot be merged, or `out` exists with other things in it.
     """
-    merged = run.adapter.merged()
+    segments = isinstance(run.adapter, WithDecoder)
+    merged = run.adapter.merged_whole() if isinstance(run.adapter, WithDecoder) else run.adapter.merged()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not empty", "give a new folder")
     writable_folder(out)
     room_for(out.parent, 5 * run.backbone.parameters)
-    tokens = run.backbone.tokens(run.prompts())
+    preprocess = run.backbone.preprocess
     with using(run.shortcuts):
-        gap = merge_gap(run.adapter, merged, tokens)
-    save_pretrained(merged, run.backbone, out)
+        if segments:
+            side = run.record["side"]
+            preprocess = replace(preprocess, size=side, crop=side, squash=True)
+            gap = segment_gap(run, merged, side)
+        else:
+            gap = merge_gap(run.adapter, merged, run.backbone.tokens(run.prompts()))
+    save_pretrained(merged, run.backbone, out, preprocess)
     return gap
 
 
-def save_pretrained(model: CLIPModel, backbone: Backbone, out: Path) -> None:
-    """A folder that `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` load; whole or not at all."""
+def segment_gap(run: Run, merged: Any, side: int) -> float:
+    """`segmentation.merge_gap` on a fixed noise pattern and the run's first prompt."""
+    from cliptune import segmentation
+
+    adapter = run.adapter.eval()
+    assert isinstance(adapter, WithDecoder)
+    noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return segmentation.merge_gap(adapter, merged.eval(), run.record["prompt"]["texts"][:1] * 2, noise)
+
+
+def save_pretrained(
+    model: PreTrainedModel, backbone: Backbone, out: Path, preprocess: Preprocess | None = None
+) -> None:
+    """A folder that transformers' model and processor load by `from_pretrained`; whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         model.save_pretrained(half)
         if backbone.tokenizer is not None:
             backbone.tokenizer.save_pretrained(half)
-        backbone.preprocess.write(half)
+        (preprocess or backbone.preprocess).write(half)
         half.chmod(0o755)
         if out.is_dir():
             out.rmdir()

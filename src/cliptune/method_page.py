@@ -9,7 +9,6 @@ Our own numbers come from `numbers.json` beside the pages, where a study has wri
 """
 
 import argparse
-import dataclasses
 import inspect
 import json
 import re
@@ -22,12 +21,13 @@ from cliptune.errors import UserError
 from cliptune.methods import METHODS
 from cliptune.methods.base import Method
 from cliptune.models import zoo
-from cliptune.recipe import Recipe, find_method, resolve, shipped
+from cliptune.recipe import KINDS, assemble, find_method, load_tables, shipped
 from cliptune.settings import field_help, plain
 
 MADE = "<!-- Made by `make docs` from the method's own file. -->"
 KEPT = "<!-- By hand from here on; `make docs` keeps it. -->"
 BACKBONES = ("vit-b-16", "vit-l-14", "mini")
+CLASSIFIERS = tuple(name for name in METHODS if "classify" in find_method(name).tasks)
 CLASSES = 100
 """for methods whose size depends on it"""
 
@@ -68,39 +68,49 @@ def _papers(text: str) -> list[str]:
 
 def _settings(kind: type[Method]) -> list[str]:
     """Own settings, then those of the recipe that a preset changes."""
-    presets = {preset: _values(kind.name, preset) for preset in ("paper", "small")}
+    names = _presets(kind)
+    presets = {preset: _values(kind.name, preset) for preset in names}
     defaults = plain(kind())
     rows = [
-        (key, defaults[key], text, {preset: values[f"method.{key}"] for preset, values in presets.items()})
+        (key, defaults[key], text, {preset: values.get(f"method.{key}") for preset, values in presets.items()})
         for key, text in field_help(kind).items()
     ]
-    sections: dict[str, Any] = {
-        field.name: field.default_factory for field in dataclasses.fields(Recipe) if field.name != "method"
-    }
-    for key in dict.fromkeys(key for preset in kind.presets.values() for key in preset if "." in key):
+    told = [kind.presets.get(preset, {}) for preset in names]
+    for key in dict.fromkeys(key for preset in told for key in preset if "." in key):
         section, _, name = key.partition(".")
-        default = plain(getattr(sections[section](), name))
-        given = {preset: values[key] for preset, values in presets.items()}
+        default = plain(getattr(KINDS[section](), name))
+        given = {preset: values.get(key, default) for preset, values in presets.items()}
         if any(value != default for value in given.values()):
-            rows.append((key, default, field_help(sections[section])[name], given))
+            rows.append((key, default, field_help(KINDS[section])[name], given))
     if not rows:
         return ["None."]
     cells = [
         [
             f"`{key}`",
             _code(default),
-            *("" if given[preset] == default else _code(given[preset]) for preset in ("paper", "small")),
+            *("" if given[preset] == default else _code(given[preset]) for preset in names),
             text,
         ]
         for key, default, text, given in rows
     ]
-    told = "`--set KEY=VALUE` changes one; empty where a preset leaves the default."
-    return [told, _table(("setting", "default", "`paper`", "`small`", "meaning"), cells)]
+    note = "`--set KEY=VALUE` changes one; empty where a preset leaves the default."
+    if "segment" in kind.tasks:
+        note += " What all methods share where they mark images: [segment.md](../howto/segment.md)."
+    return [note, _table(("setting", "default", *(f"`{preset}`" for preset in names), "meaning"), cells)]
+
+
+def _presets(kind: type[Method]) -> list[str]:
+    """Those that set something of their own."""
+    own = [preset for preset in ("paper", "small") if "classify" in kind.tasks]
+    return [*own, *(preset for preset in kind.presets if preset.startswith("segment/"))]
 
 
 def _values(name: str, preset: str) -> dict[str, Any]:
     """Every setting of the recipe a preset gives, by dotted key."""
-    tables = resolve(name, preset=preset).tables()
+    told = load_tables(name)
+    if preset.startswith("segment/"):
+        told["segment"] = {}
+    tables = assemble(told, preset=preset.removeprefix("segment/")).tables()
     return {f"{table}.{key}": plain(value) for table, values in tables.items() for key, value in values.items()}
 
 
@@ -133,6 +143,9 @@ def _commands(kind: type[Method]) -> str:
     short = " --set train.steps=20" if any(phase.kind == "gradient" for phase in kind().phases()) else ""
     recipe = f"few-shot-{kind.name.replace('_', '-')}"
     lines = [f"cliptune train {kind.name} --data digits{short}", f"cliptune show {kind.name} --on vit-l-14"]
+    if "segment" in kind.tasks:
+        marks = f"cliptune train {kind.name} --data world/glyphs --shots 16{short}"
+        lines = [marks] if "classify" not in kind.tasks else [lines[0], marks, lines[1]]
     return "\n".join([*lines, *([f"cliptune show {recipe}"] if recipe in shipped() else [])])
 
 
@@ -159,6 +172,8 @@ def _published(kind: type[Method]) -> list[str]:
 
 def _ours(name: str, numbers: Mapping[str, Any]) -> list[str]:
     rows = [row for row in numbers.get("rows", ()) if row["method"] == name]
+    if not rows and name not in CLASSIFIERS:
+        return ["Ours: [results-segmentation.md](../results-segmentation.md)."]
     seen = "Ours on the mini model, all methods side by side: [results-digits.md](../results-digits.md)."
     if not rows:
         return [seen]

@@ -19,144 +19,21 @@ from cliptune.methods.base import Method
 from cliptune.models.shortcuts import Shortcuts
 from cliptune.protocols import shots_of
 from cliptune.recipe_numbers import check_numbers
+from cliptune.recipe_tables import (
+    DataSettings,
+    EvaluateSettings,
+    Header,
+    LossSettings,
+    ModelSettings,
+    ProtocolSettings,
+    SegmentSettings,
+    TrainSettings,
+)
 
 SMALL_BACKBONE = 20_000_000
 """parameters under which `preset = "auto"` takes the small preset"""
 FULL_DATA_EPOCHS = 10
 """CLIP-DoRA's, for domain generalization"""
-
-
-@dataclass(frozen=True)
-class Header:
-    """The table [recipe]."""
-
-    preset: Literal["auto", "paper", "small"] = "auto"
-    """whose defaults are taken; --preset wins"""
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    name: str = "digits"
-    """a data set's name, a folder (one sub-folder per class) or a CSV (image, label, split)"""
-    root: str = ""
-    """folder that holds the named data sets"""
-    template: str = ""
-    """prompt with one {}; empty takes the data set's first template"""
-    split_seed: int = 0
-    """seed of the split made when your own images come without one"""
-    names: str = ""
-    """class names of your own images: a JSON object {"folder": "name"} or a text file of lines 'folder name'"""
-    missing: Literal["refuse", "skip"] = "refuse"
-    """listed files that are not there or cannot be read: refuse to run, or leave them out and say so"""
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    name: str = "mini"
-    """zoo name, hub id or local folder"""
-
-
-@dataclass(frozen=True)
-class ProtocolSettings:
-    name: Literal[
-        "few-shot", "full-data", "base-to-novel", "out-of-distribution", "cross-dataset", "domain-generalization"
-    ] = "few-shot"
-    """which images are trained on, chosen on and tested on (docs/protocols.md)"""
-    shots: int | Literal["auto", "all"] = "auto"
-    """training images per class; auto: 16, but all under full-data and domain-generalization"""
-    seed: int = 1
-    """draws the few-shot images, the adapter's first numbers, the order and the augmentation"""
-    sampler: Literal["dassl", "cliplora"] = "dassl"
-    """dassl draws train then validation without repeats; cliplora validation first"""
-    repeat: bool | Literal["auto"] = "auto"
-    """whether a class with fewer images than shots repeats some; auto: only with cliplora, as that code does"""
-    half: Literal["base", "novel"] = "base"
-    """base-to-novel: the half of the classes that is trained on"""
-    tests: tuple[str, ...] = ()
-    """out-of-distribution, cross-dataset: the further sets that are tested; empty takes the papers'"""
-    target: str = ""
-    """domain-generalization: the domain that is held out"""
-    target_split: Literal["all", "val"] = "all"
-    """domain-generalization: the target's images as Dassl takes them, or its validation images alone (ODG-CLIP)"""
-    open_set: bool = False
-    """domain-generalization: ODG-CLIP's classes, every source some of them and the target unknown ones besides"""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    steps: int | Literal["auto"] = "auto"
-    """optimiser steps; auto goes by epochs, else by steps_per_shot"""
-    epochs: int = 0
-    """passes over the training images; 0 goes by steps_per_shot, or is 10 where all images are trained on"""
-    steps_per_shot: int = 500
-    """steps = this × shots (CLIP-LoRA)"""
-    least_steps: int = 0
-    """never fewer steps than this when they come from steps_per_shot"""
-    batch: int = 32
-    """images per step; the last batch of an epoch may be smaller"""
-    chunk: int = 0
-    """images that go through the image tower together inside a step; 0 is the whole batch. Less memory, the same
-    gradient up to the masks of dropout, which every part draws anew"""
-    text_chunk: int = 0
-    """class prompts that go through the text tower together inside a step; 0 is all. Less memory for one more text
-    forward, the same gradient up to the masks of dropout"""
-    lr: float = 2e-4
-    """learning rate at the first step"""
-    min_lr: float = 1e-6
-    """what the learning rate approaches after the last step"""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """how the rate goes from lr to min_lr, per step"""
-    warmup_steps: int = 0
-    """steps of linear rise before the schedule"""
-    weight_decay: float = 1e-2
-    """AdamW's decoupled decay"""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's decay rates"""
-    eps: float = 1e-8
-    """AdamW's floor"""
-    augment: Literal["data", "photo", "affine", "none"] = "data"
-    """data takes what the data set declares; photo: random crop and flip; affine: light geometry, no flip"""
-    crop: tuple[float, float] = (0.08, 1.0)
-    """photo only: area range of the random crop"""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """arithmetic of the image tower's products; all else stays float32. auto: 16 bits for large backbones where the
-    device has instructions for it"""
-    patience: int = 0
-    """validations in a row without a better one after which training ends, with the numbers of the best one; 0 never
-    ends early. The learning rate goes as it would over all steps"""
-    validate_every: int = 0
-    """steps between two validations; 0 is a twentieth of all steps where patience asks for them, else none. Without
-    patience the accuracies are told and nothing else depends on them"""
-    early_stop_on: Literal["accuracy", "loss"] = "accuracy"
-    """what makes a validation better: accuracy, the lower loss among equals (few-shot sets validate on min(shots, 4)
-    images a class, so equals are common); or the loss alone, which often rises while accuracy still does"""
-    checkpoint_seconds: float = 60.0
-    """how often the state for --resume is written"""
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    image: float = 0.0
-    """self-consistency: weight of |image features − the backbone's|"""
-    text: float = 0.0
-    """self-consistency: weight of |text features − the backbone's|"""
-    logits: float = 0.0
-    """self-consistency: weight of KL(the backbone's logits ‖ ours)"""
-    reduction: Literal["mean", "sum"] = "mean"
-    """mean: PromptSRC's, over all elements; sum: CLIP-AST's eq. 9 literally, over the feature dimension"""
-    teacher_templates: Literal["same", "ensemble", "imagenet-7", "imagenet-60", "imagenet-80"] = "same"
-    """same: the backbone reads the student's prompts; ensemble: the mean over the data set's templates; imagenet-7,
-    -60, -80: over Tip-Adapter's, PromptSRC's, CLIP's templates for ImageNet"""
-
-
-@dataclass(frozen=True)
-class EvaluateSettings:
-    batch: int = 256
-    """images per step of evaluation"""
-    retention: str = "auto"
-    """data set whose zero-shot accuracy is measured before and after; auto: world/shapes; or none"""
-    features: bool = False
-    """image features of the first test's images, before and after training, are kept in features.safetensors"""
 
 
 @dataclass(frozen=True)
@@ -173,6 +50,13 @@ class Recipe:
     loss: LossSettings = field(default_factory=LossSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     shortcuts: Shortcuts = field(default_factory=Shortcuts)
+    segment: SegmentSettings | None = None
+    """only where the task is segmentation"""
+
+    @property
+    def task(self) -> str:
+        """classify or segment"""
+        return "classify" if self.segment is None else "segment"
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -182,7 +66,8 @@ class Recipe:
         tables: dict[str, dict[str, Any]] = {"recipe": {"preset": self.preset}}
         tables["method"] = {"name": self.method.name, **settings.plain(self.method)}
         for section in SECTIONS:
-            tables[section] = settings.plain(getattr(self, section))
+            if getattr(self, section) is not None:
+                tables[section] = settings.plain(getattr(self, section))
         return tables
 
     def to_toml(self) -> str:
@@ -196,7 +81,32 @@ class Recipe:
         return tables
 
 
-SECTIONS = ("data", "model", "protocol", "train", "loss", "evaluate", "shortcuts")
+SECTIONS = ("data", "model", "protocol", "train", "loss", "evaluate", "shortcuts", "segment")
+KINDS: dict[str, Any] = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "protocol": ProtocolSettings,
+    "train": TrainSettings,
+    "loss": LossSettings,
+    "evaluate": EvaluateSettings,
+    "shortcuts": Shortcuts,
+    "segment": SegmentSettings,
+}
+"""a recipe's tables beside [method] and [recipe]; [segment] makes the task segmentation"""
+
+MEDVLSM: dict[str, Any] = {
+    "train.schedule": "plateau",
+    "train.weight_decay": 1e-3,
+    "train.clip": 0.5,
+    "train.epochs": 1000,
+    "train.validate_every": "epoch",
+    "train.patience": 20,
+    "train.min_delta": 1e-4,
+}
+"""medvlsm's training of CLIPSeg, for every method (its least of ten epochs follows from the patience)"""
+PUBLISHED_RATES = {"driver": {"train.lr": 2e-3, "train.batch": 128}, "yaml": {"train.lr": 2e-4, "train.batch": 16}}
+SEGMENT_SMALL: dict[str, Any] = {"train.epochs": 20, "train.batch": 16, "train.lr": 2e-3}
+"""for the mini CLIPSeg"""
 
 
 def shipped() -> dict[str, Path]:
@@ -287,15 +197,43 @@ def assemble(
         if "." not in key:
             _refuse_bare(key, method_class)
     chosen = _preset(preset if preset != "auto" else header.preset, parameters)
-    for key, value in method_class.presets.get(chosen, {}).items():
+    segments = bool(merged["segment"]) or "segment" in tables
+    for key, value in _defaults(method_class, chosen, merged["segment"] if segments else None).items():
         section, _, name = key.rpartition(".")
         merged[section or "method"].setdefault(name, value)
     sections: dict[str, Any] = {
-        f.name: settings.build(f.default_factory, merged[f.name], f.name)  # type: ignore[arg-type]
-        for f in dataclasses.fields(Recipe)
-        if f.name in SECTIONS
+        name: settings.build(KINDS[name], merged[name], name) for name in SECTIONS if name != "segment" or segments
     }
-    return Recipe(method=settings.build(method_class, merged["method"]), preset=chosen, **sections)
+    method = settings.build(method_class, merged["method"])
+    _refuse_foreign(method, sections)
+    return Recipe(method=method, preset=chosen, **sections)
+
+
+def _defaults(method: type[Method], preset: str, segment: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a preset sets for a method: dotted key → value; of segmentation what its table makes of it."""
+    if segment is None:
+        return dict(method.presets.get(preset, {}))
+    task = SEGMENT_SMALL
+    if preset == "paper":
+        published = settings.convert(segment.get("published", "driver"), Literal["driver", "yaml"], "segment.published")
+        task = MEDVLSM | PUBLISHED_RATES[published]
+    return {**task, **method.presets.get(f"segment/{preset}", {})}
+
+
+def _refuse_foreign(method: Method, sections: Mapping[str, Any]) -> None:
+    """Settings that the other task alone reads."""
+    task = "segment" if "segment" in sections else "classify"
+    if task not in method.tasks:
+        known = [name for name in METHODS if task in find_method(name).tasks]
+        what = "classify" if task == "classify" else "mark images"
+        raise UserError(f"{method.name} cannot be trained to {what}", f"methods that can: {', '.join(known)}")
+    if task == "classify":
+        return
+    loss: LossSettings = sections["loss"]
+    if loss.image or loss.text or loss.logits:
+        raise UserError("[loss]: self-consistency terms compare class scores", "leave them out of segmentation")
+    if sections["protocol"].name not in ("few-shot", "full-data"):
+        raise UserError(f"--protocol {sections['protocol'].name} is for classification", "few-shot or full-data")
 
 
 def _refuse_bare(key: str, method: type[Method]) -> None:
@@ -304,8 +242,7 @@ def _refuse_bare(key: str, method: type[Method]) -> None:
         return
     if key in SECTIONS:
         raise UserError(f"{key}: no such setting, a table of settings", f"`cliptune show {key}` lists them")
-    tables = {field.name: field.default_factory for field in dataclasses.fields(Recipe) if field.name in SECTIONS}
-    homes = [name for name, kind in tables.items() if key in {field.name for field in dataclasses.fields(kind)}]  # type: ignore[arg-type]
+    homes = [name for name, kind in KINDS.items() if key in {field.name for field in dataclasses.fields(kind)}]
     if homes:
         raise UserError(f"{key}: no such setting of {method.name}", f"did you mean {homes[0]}.{key}?")
 

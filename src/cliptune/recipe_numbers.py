@@ -21,6 +21,9 @@ def check_numbers(recipe: "Recipe") -> None:
         "train.min_lr": 0,
         "train.warmup_steps": 0,
         "train.weight_decay": 0,
+        "train.clip": 0,
+        "train.plateau_patience": 0,
+        "train.min_delta": 0,
         "train.eps": 0,
         "train.patience": 0,
         "train.validate_every": 0,
@@ -29,10 +32,15 @@ def check_numbers(recipe: "Recipe") -> None:
         "loss.text": 0,
         "loss.logits": 0,
         "evaluate.batch": 1,
+        "segment.side": 0,
+        "segment.bce": 0,
+        "segment.decoder_lr": 0,
     }
     tables = recipe.tables()
     for key, bound in lowest.items():
         section, name = key.split(".")
+        if section not in tables or tables[section][name] == "epoch":
+            continue
         if tables[section][name] < bound:
             raise UserError(f"{key} = {tables[section][name]} makes no sense", f"{key} has to be at least {bound}")
     if recipe.train.steps != "auto" and recipe.train.steps < 1:
@@ -46,5 +54,7 @@ def check_numbers(recipe: "Recipe") -> None:
         )
     if not all(0 <= beta < 1 for beta in recipe.train.betas):
         raise UserError(f"train.betas = {list(recipe.train.betas)} makes no sense", "each at least 0 and less than 1")
+    if recipe.segment and not 0 < recipe.segment.threshold < 1:
+        raise UserError(f"segment.threshold = {recipe.segment.threshold} makes no sense", "between 0 and 1, as 0.5")
     if recipe.data.template and recipe.data.template.count("{}") != 1:
         raise UserError(f"data.template = {recipe.data.template!r}", "write one {} where the class name goes")

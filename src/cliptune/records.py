@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune import environment, files
 from cliptune import recipe as recipes
+from cliptune.datasets.episodes import Episode
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter
 from cliptune.runs import read_record
@@ -15,12 +16,12 @@ from cliptune.settings import plain
 from cliptune.training.distributed import alike
 
 if TYPE_CHECKING:
-    from cliptune.pipeline import Plan
+    from cliptune.planning import AnyPlan
 
 
-def describe(plan: "Plan", adapter: Adapter, folder: Path) -> dict[str, Any]:
+def describe(plan: "AnyPlan", adapter: Adapter, folder: Path) -> dict[str, Any]:
     """The part of run.json that is known without training."""
-    recipe, episode, backbone = plan.recipe, plan.episode, plan.backbone
+    recipe, backbone = plan.recipe, plan.backbone
     trained = sum(parameter.numel() for parameter in adapter.trainable().values())
     record = {
         "format": 1,
@@ -34,6 +35,21 @@ def describe(plan: "Plan", adapter: Adapter, folder: Path) -> dict[str, Any]:
             "parameters": backbone.parameters,
             "identity": dataclasses.asdict(backbone.identity),
         },
+        **plan.told(),
+        "trainable_parameters": trained,
+        "trainable_percent": 100 * trained / backbone.parameters,
+        "sites": adapter.adapted_sites(),
+        "inert": adapter.inert(),
+        "environment": environment.describe(plan.machine),
+        "recipe": recipe.tables(),
+    }
+    facts = adapter.facts()
+    return record | ({"selection": facts} if "picked" in facts else {"facts": facts} if facts else {})
+
+
+def episode_record(episode: Episode) -> dict[str, Any]:
+    """What run.json says of an episode of classification."""
+    return {
         "data": {
             "name": episode.imageset.name,
             "root": episode.imageset.root,
@@ -54,22 +70,14 @@ def describe(plan: "Plan", adapter: Adapter, folder: Path) -> dict[str, Any]:
         **({"target": episode.target} if episode.target else {}),
         "shots": episode.shots,
         "seed": episode.seed,
-        "trainable_parameters": trained,
-        "trainable_percent": 100 * trained / backbone.parameters,
-        "sites": adapter.adapted_sites(),
-        "inert": adapter.inert(),
-        "environment": environment.describe(plan.machine),
-        "recipe": recipe.tables(),
     }
-    facts = adapter.facts()
-    return record | ({"selection": facts} if "picked" in facts else {"facts": facts} if facts else {})
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     files.write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def same_everywhere(plan: "Plan") -> None:
+def same_everywhere(plan: "AnyPlan") -> None:
     """Refuse to share a run among processes that understood it differently: other files, another precision.
 
     Raises:
@@ -81,7 +89,7 @@ def same_everywhere(plan: "Plan") -> None:
     alike(group, "weights", plan.backbone.identity.sha256, fix)
 
 
-def already_done(folder: Path, plan: "Plan", *, resume: bool, fresh: bool) -> bool:
+def already_done(folder: Path, plan: "AnyPlan", *, resume: bool, fresh: bool) -> bool:
     """Whether an equal finished run lies there; refuses what must not be overwritten."""
     if not folder.exists():
         return False

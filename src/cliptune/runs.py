@@ -20,6 +20,8 @@ from cliptune.datasets.base import prompts
 from cliptune.errors import UserError
 from cliptune.files import read_tensors, write_tensors, write_text
 from cliptune.methods.base import Adapter
+from cliptune.methods.with_decoder import WithDecoder, reopen
+from cliptune.models import segmenter
 from cliptune.models.backbone import Backbone, Identity, load
 from cliptune.models.shortcuts import Shortcuts
 from cliptune.protocols import shots_of
@@ -51,8 +53,18 @@ class Run:
         return cls(folder)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name} accuracy {self.metrics[name]['accuracy']:.3f}" for name in self.tests)
+        told = ", ".join(f"{name} {self.score} {self.metrics[name][self.score]:.3f}" for name in self.tests)
         return f"Run({str(self.folder)!r}, {told})"
+
+    @property
+    def task(self) -> str:
+        """classify or segment"""
+        return str(self.record.get("task", "classify"))
+
+    @property
+    def score(self) -> str:
+        """What its tests are measured by first: accuracy or dice."""
+        return "dice" if self.task == "segment" else "accuracy"
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -60,18 +72,18 @@ class Run:
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """Names of the tests with an accuracy in `metrics`; the first is the one a report speaks of first."""
+        """Names of the tests with a score in `metrics`; the first is the one a report speaks of first."""
         named = self.record.get("tests", ("test",))
         return tuple(name for name in named if name in self.metrics)
 
     def before(self, test: str) -> dict[str, Any]:
         """What the untouched backbone reached on a test."""
         found = self.metrics["zero_shot"]
-        return found if "accuracy" in found else found[test]
+        return found if self.score in found else found[test]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self.record["data"]["classes"])
+        return tuple(self.record["data"].get("classes", ()))
 
     @property
     def shortcuts(self) -> Shortcuts:
@@ -84,7 +96,10 @@ class Run:
             return self._backbone
         source = self.record["model"]["source"]
         name = self.record["model"]["name"]
-        return load(source if source and Path(source).is_dir() and name != "mini" else name)
+        name = source if source and Path(source).is_dir() and name != "mini" else name
+        if self.task == "segment":
+            return segmenter.load(name, self.record["recipe"]["segment"]["inert"])
+        return load(name)
 
     def to(self, device: torch.device | str) -> "Run":
         """Work on `device` from now on; the adapter is attached anew where the backbone moves."""
@@ -113,7 +128,26 @@ class Run:
         """
         from cliptune.predict import classify_files
 
+        if self.task == "segment":
+            raise UserError(f"{self.folder} marks images and names no classes", "use run.mark(paths, out)")
         return classify_files(self, [Path(path) for path in paths], top, classes)
+
+    def mark(self, paths: Iterable[str | Path], out: str | Path, prompt: str | None = None) -> list[dict[str, Any]]:
+        """Mark image files: a mask and an overlay of each are written to the folder `out`.
+
+        Args:
+            paths: image files. prompt: what to look for; None is what the run was trained to find, where that is one
+                thing.
+
+        Returns:
+            One dict an image: path, prompt, mask and overlay (files), share (of the image that is marked).
+
+        Raises:
+            UserError: a file is missing or no image; no prompt where the run knows several; a run of classification.
+        """
+        from cliptune.mark import mark_files
+
+        return mark_files(self, [Path(path) for path in paths], Path(out), prompt)
 
     def merge(self, out: str | Path) -> float:
         """Write an ordinary transformers CLIP folder; returns the largest |logit difference| / max|logit| seen."""
@@ -158,13 +192,13 @@ def run_name(recipe: Recipe) -> str:
     path = Path(recipe.data.name).expanduser()
     short = path.resolve().name.removesuffix(".csv") if path.exists() else recipe.data.name.replace("/", "-")
     method, chosen = recipe.method.name.replace("_", "-"), recipe.protocol
-    words = [method, short]
+    words = [*(["segment"] if recipe.segment else []), method, short]
     if chosen.name == "domain-generalization":
         words.append(f"to-{chosen.target}" + ("-open" if chosen.open_set else ""))
     elif chosen.name not in ("few-shot", "full-data"):
         words.append(chosen.name + ("-novel" if chosen.half == "novel" else ""))
     shots = shots_of(chosen)
-    words.append("all" if shots is None else f"{shots}shot")
+    words.append("all" if shots is None else f"{shots}{'images' if recipe.segment else 'shot'}")
     return "-".join([*words, f"s{chosen.seed}"]).replace(" ", "_").lower()
 
 
@@ -179,6 +213,8 @@ def save_adapter(folder: Path, adapter: Adapter, card: str) -> None:
         "backbone": {"name": adapter.backbone.name, **asdict(adapter.backbone.identity)},
         "facts": adapter.facts(),
     }
+    if isinstance(adapter, WithDecoder):
+        about["segment"] = {"decoder": adapter.trained}
     write_text(folder / "adapter.json", json.dumps(about, indent=1) + "\n")
     write_text(folder / "README.md", card)
 
@@ -197,8 +233,12 @@ def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
         made_for: Mapping[str, Any] = about["backbone"]
         wanted = Identity(**{key: value for key, value in made_for.items() if key != "name"})
         kind, given, facts = str(about["method"]), dict(about["settings"]), dict(about["facts"])
+        marks = "segment" in about
     except (ValueError, KeyError, TypeError) as problem:
         raise UserError(f"{path} is broken: {problem!r}", "train again with --fresh") from None
+    if marks != isinstance(backbone, segmenter.Segmenter):
+        kinds = ("a CLIPSeg", "a CLIP") if marks else ("a CLIP", "a CLIPSeg")
+        raise UserError(f"the adapter was made for {kinds[0]}, '{backbone.name}' is {kinds[1]}", "load the other")
     if differences := backbone.identity.differences(wanted):
         raise UserError(
             f"the adapter was made for backbone '{made_for['name']}', this one is '{backbone.name}': "
@@ -208,6 +248,8 @@ def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
     method = settings.build(find_method(kind), _as_read(given), "method")
     tensors = read_tensors(folder / "adapter.safetensors")
     with torch.random.fork_rng(devices=[]):
+        if isinstance(backbone, segmenter.Segmenter):
+            return reopen(backbone, method, about["segment"]["decoder"], tensors, facts)
         return method.reopen(backbone, tensors, facts)
 
 

@@ -18,18 +18,27 @@ from cliptune.models import zoo
 from cliptune.models.backbone import Backbone, weights_hash
 from cliptune.models.products import project
 from cliptune.models.shortcuts import Shortcuts
-from cliptune.pipeline import execute, make_lesson
+from cliptune.pipeline import execute
 from cliptune.recipe import find_method
 from cliptune.runs import open_adapter, save_adapter
 from cliptune.training.loop import fit
-from tests.conftest import backbone_logits, every_method, gap, logits_of, plan_for, probe_images, small_method
+from tests.conftest import (
+    CLASSIFYING,
+    backbone_logits,
+    every_method,
+    gap,
+    logits_of,
+    plan_for,
+    probe_images,
+    small_method,
+)
 
 HERE = Path(__file__).parents[2]
 
 
 def train(plan):
     adapter = plan.attach()
-    events = list(fit(adapter, make_lesson(plan), plan.machine))
+    events = list(fit(adapter, plan.lesson(), plan.machine))
     return adapter, events
 
 
@@ -226,7 +235,7 @@ VALUES: dict[tuple[str, str], object] = {
 """values that show an effect where the neighbouring one need not"""
 
 
-@pytest.mark.parametrize(("name", "field"), [pair for name in METHODS for pair in settings_of(name)])
+@pytest.mark.parametrize(("name", "field"), [pair for name in CLASSIFYING for pair in settings_of(name)])
 def test_every_setting_matters(name: str, field: str, mini: Backbone, few_digits: ImageSet) -> None:
     kind = find_method(name)
     base = small_method(name, **COMPANIONS.get((name, field), {}))
@@ -247,14 +256,14 @@ def outcome(mini: Backbone, few_digits: ImageSet, method: object) -> str:
     return json.dumps(parts)
 
 
-@every_method
+@pytest.mark.parametrize("name", list(METHODS))
 def test_every_setting_has_help(name: str) -> None:
     from cliptune.settings import field_help
 
     assert all(text for text in field_help(find_method(name)).values())
 
 
-@every_method
+@pytest.mark.parametrize("name", list(METHODS))
 def test_page_is_up_to_date(name: str) -> None:
     folder = HERE / "docs" / "methods"
     text = (folder / f"{name}.md").read_text("utf-8")

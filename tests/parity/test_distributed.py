@@ -11,7 +11,6 @@ import torch
 from cliptune.datasets.sets.digits import load as load_digits
 from cliptune.errors import UserError
 from cliptune.models.backbone import load
-from cliptune.pipeline import make_lesson
 from cliptune.training.distributed import Group, leave
 from cliptune.training.events import PhaseEnded, Step
 from cliptune.training.loop import fit
@@ -57,7 +56,7 @@ def trained(method: str, settings: dict[str, Any], options: dict[str, Any]) -> d
     with torch.no_grad():  # away from the teacher, where the gradient of |student − teacher| is a matter of rounding
         for parameter in adapter.trainable().values():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    events = list(fit(adapter, make_lesson(plan), plan.machine))
+    events = list(fit(adapter, plan.lesson(), plan.machine))
     if head := getattr(adapter, "head", None):
         head.double()
     images = torch.randn(6, 3, 32, 32, generator=generator).double()

@@ -6,7 +6,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from cliptune.models import packing, sites
 from cliptune.models.backbone import Backbone
-from cliptune.pipeline import execute, make_lesson
+from cliptune.pipeline import execute
 from cliptune.training.loop import fit
 from tests.conftest import gap, logits_of, plan_for, probe_images, small_method
 
@@ -70,7 +70,7 @@ def test_merged_equals_adapted_at_full_size(name: str, base16: Backbone, few_dig
         compute("cpu", "float32"),
     )
     adapter = plan.attach()
-    list(fit(adapter, make_lesson(plan), plan.machine))
+    list(fit(adapter, plan.lesson(), plan.machine))
     images = probe_images(base16, 4)
     found = gap(merged_scorer(adapter.merged().eval(), plan.tokens)(images), logits_of(adapter, images, plan.tokens))
     print(f"{name}: merge gap after 20 steps {found:.1e}")

@@ -12,7 +12,7 @@ from cliptune.methods.ast import AST, ONLY_SCORED
 from cliptune.methods.tensors import named_tensors
 from cliptune.models import sites, zoo
 from cliptune.models.backbone import Backbone
-from cliptune.pipeline import Plan, execute, make_lesson
+from cliptune.pipeline import Plan, execute
 from cliptune.report.read import read_record
 from cliptune.report.training import selection
 from cliptune.runs import Run, open_adapter, save_adapter
@@ -26,7 +26,7 @@ FIXED = ("matrices", "biases")
 
 def train(plan: Plan):
     adapter = plan.attach()
-    return adapter, list(fit(adapter, make_lesson(plan), plan.machine))
+    return adapter, list(fit(adapter, plan.lesson(), plan.machine))
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_goes_on_where_it_was(choose: str, mini: Backbone, few_digits: ImageSet,
     plan = plan_for(mini, few_digits, AST(choose=choose), train__checkpoint_seconds=0)
     through, _ = train(plan)
     checkpoint = Checkpoint(tmp_path / "checkpoint")
-    for event in fit(plan.attach(), make_lesson(plan), plan.machine, checkpoint):
+    for event in fit(plan.attach(), plan.lesson(), plan.machine, checkpoint):
         if isinstance(event, Saved) and event.step == 3:
             break
     resumed = plan.attach()
-    list(fit(resumed, make_lesson(plan), plan.machine, checkpoint))
+    list(fit(resumed, plan.lesson(), plan.machine, checkpoint))
     assert all(torch.equal(tensor, resumed.state()[name]) for name, tensor in through.state().items())
 
 

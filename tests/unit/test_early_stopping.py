@@ -14,7 +14,7 @@ from cliptune.methods.base import Adapter
 from cliptune.methods.bitfit import BitFit
 from cliptune.methods.lora import LoRA
 from cliptune.models.backbone import Backbone
-from cliptune.pipeline import Plan, execute, make_lesson
+from cliptune.pipeline import Plan, execute
 from cliptune.training import early_stopping
 from cliptune.training.checkpoint import Checkpoint
 from cliptune.training.early_stopping import Validation
@@ -26,7 +26,7 @@ from tests.conftest import plan_for
 def trained(plan: Plan, checkpoint: Checkpoint | None = None, stop: int = 0) -> tuple[Adapter, list[Event]]:
     """The adapter and what happened; left after the state of step `stop` was saved, if one is named."""
     adapter, events = plan.attach(), []
-    for event in fit(adapter, make_lesson(plan), plan.machine, checkpoint):
+    for event in fit(adapter, plan.lesson(), plan.machine, checkpoint):
         events.append(event)
         if stop and isinstance(event, Saved) and event.step == stop:
             break

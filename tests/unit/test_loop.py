@@ -13,7 +13,6 @@ from cliptune.methods.base import Adapter
 from cliptune.methods.lora import LoRA
 from cliptune.models.backbone import Backbone
 from cliptune.models.products import Factors
-from cliptune.pipeline import make_lesson
 from cliptune.training.checkpoint import Checkpoint
 from cliptune.training.events import PhaseEnded, Saved, Started, Step
 from cliptune.training.loop import batch_indices, fit, stream_seed
@@ -39,7 +38,7 @@ def test_streams_differ_by_every_part() -> None:
 
 def test_events_tell_the_story_in_order(mini: Backbone, few_digits: ImageSet) -> None:
     plan = plan_for(mini, few_digits, AST())
-    events = list(fit(plan.attach(), make_lesson(plan), plan.machine))
+    events = list(fit(plan.attach(), plan.lesson(), plan.machine))
     kinds = [(type(event).__name__, event.phase) for event in events]
     assert kinds == [("Started", "probe"), ("Step", "probe"), ("PhaseEnded", "probe"), ("Started", "tune")] + [
         ("Step", "tune")
@@ -60,7 +59,7 @@ def test_a_tensor_without_gradient_is_an_error(mini: Backbone, few_digits: Image
     silent = adapter.linears["vision.3.q"]  # type: ignore[attr-defined]
     silent.factors = lambda: Factors(silent.B.detach(), silent.A.detach())
     with pytest.raises(UserError, match=r"40 of 42 tensors are trained: no gradient reaches vision\.3\.q\.A"):
-        list(fit(adapter, make_lesson(plan), plan.machine))
+        list(fit(adapter, plan.lesson(), plan.machine))
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(mini: Backbone, few_digits: ImageSet) -> None:
@@ -69,7 +68,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(mini: Backbone, few_digits: I
     with torch.no_grad():
         next(iter(adapter.trainable().values())).fill_(float("nan"))
     with pytest.raises(UserError, match="not a number at step 1"):
-        list(fit(adapter, make_lesson(plan), plan.machine))
+        list(fit(adapter, plan.lesson(), plan.machine))
 
 
 def test_frozen_text_is_encoded_once(mini: Backbone, few_digits: ImageSet, monkeypatch) -> None:
@@ -78,7 +77,7 @@ def test_frozen_text_is_encoded_once(mini: Backbone, few_digits: ImageSet, monke
     calls = []
     original = adapter.text_features
     monkeypatch.setattr(adapter, "text_features", lambda tokens: calls.append(1) or original(tokens))
-    list(fit(adapter, make_lesson(plan), plan.machine))
+    list(fit(adapter, plan.lesson(), plan.machine))
     assert len(calls) == 1
 
 
@@ -91,7 +90,7 @@ def test_the_trainer_is_never_given_a_test_image(mini: Backbone, digits: ImageSe
         return digits.read(item)
 
     plan = plan_for(mini, dataclasses.replace(digits, read=read), LoRA())
-    list(fit(plan.attach(), make_lesson(plan), plan.machine))
+    list(fit(plan.attach(), plan.lesson(), plan.machine))
 
 
 def test_the_loss_scale_of_float16_goes_on_where_it_was(mini: Backbone, few_digits: ImageSet, tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_the_loss_scale_of_float16_goes_on_where_it_was(mini: Backbone, few_digi
         scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=2)
         plan.machine.accelerator.scaler = scaler  # as accelerate sets it on a GPU
         adapter = plan.attach()
-        for event in fit(adapter, make_lesson(plan), plan.machine, checkpoint):
+        for event in fit(adapter, plan.lesson(), plan.machine, checkpoint):
             if stop and isinstance(event, Saved) and event.step == stop:
                 break
         return adapter, scaler.get_scale()

@@ -18,7 +18,6 @@ from cliptune.models import zoo
 from cliptune.models.backbone import Backbone
 from cliptune.models.products import project
 from cliptune.models.shortcuts import Shortcuts
-from cliptune.pipeline import make_lesson
 from cliptune.runs import open_adapter, save_adapter
 from cliptune.tasks.classify import merged_scorer
 from cliptune.training.loop import fit
@@ -38,7 +37,7 @@ every_one = pytest.mark.parametrize(
 def trained(method: LowRank, mini: Backbone, few_digits: ImageSet) -> Adapter:
     plan = plan_for(mini, few_digits, method, train__lr=3e-3)
     adapter = plan.attach()
-    list(fit(adapter, make_lesson(plan), plan.machine))
+    list(fit(adapter, plan.lesson(), plan.machine))
     return adapter
 
 

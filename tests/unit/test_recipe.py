@@ -20,7 +20,7 @@ from cliptune.recipe import (
     shipped,
     steps_of,
 )
-from tests.conftest import every_method
+from tests.conftest import every_method, every_segmenting_method
 
 
 def write(text: str) -> str:
@@ -73,7 +73,46 @@ def test_every_preset_of_every_method_resolves_and_reads_back(name: str, preset:
     Path("recipe.toml").write_text(found.to_toml(), "utf-8")
     assert resolve("recipe.toml") == found
     assert resolve(".") == found  # a run folder stands for its recipe
-    assert set(find_method(name).presets) == {"paper", "small"} or not found.method.phases()
+    assert set(find_method(name).presets) >= {"paper", "small"} or not found.method.phases()
+
+
+@every_segmenting_method
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_every_preset_of_segmentation_resolves_and_reads_back(name: str, preset: str) -> None:
+    found = assemble({**load_tables(name), "segment": {}}, preset=preset)
+    assert found.task == "segment"
+    Path("recipe.toml").write_text(found.to_toml(), "utf-8")
+    assert resolve("recipe.toml") == found
+
+
+def test_the_two_published_rates_of_segmentation() -> None:
+    tables = {**load_tables("decoder"), "segment": {}}
+    driver = assemble(tables, preset="paper").train
+    yaml = assemble(tables, {"segment.published": "yaml"}, "paper").train
+    assert (driver.lr, driver.batch, yaml.lr, yaml.batch) == (2e-3, 128, 2e-4, 16)
+    assert (driver.schedule, driver.clip, driver.weight_decay, driver.patience) == ("plateau", 0.5, 1e-3, 20)
+    assert assemble(tables, {"train.lr": 1e-4}, "paper").train.lr == 1e-4, "what is asked for wins"
+
+
+def test_a_recipe_of_classification_says_nothing_of_segmentation() -> None:
+    assert "segment" not in resolve("dora").tables()
+    assert resolve("dora").task == "classify"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("linear_probe", {"segment.bce": 0.2}, "linear_probe cannot be trained to mark images"),
+        ("decoder", {}, "decoder cannot be trained to classify"),
+        ("dora", {"segment.bce": 0.2, "loss.text": 25.0}, "compare class scores"),
+        ("dora", {"segment.bce": 0.2, "protocol.name": "base-to-novel"}, "base-to-novel is for classification"),
+        ("dora", {"segment.threshold": 1.0}, "segment.threshold = 1.0 makes no sense"),
+        ("dora", {"segment.published": "paper"}, "segment.published = 'paper'"),
+    ],
+)
+def test_settings_of_the_other_task_are_refused(name: str, options: dict[str, object], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        resolve(name, options, "paper")
 
 
 def test_every_setting_reads_back_from_a_file() -> None:

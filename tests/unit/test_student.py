@@ -13,7 +13,7 @@ from cliptune.methods.base import Method
 from cliptune.methods.lora import LoRA
 from cliptune.models.backbone import Backbone
 from cliptune.models.shortcuts import Shortcuts
-from cliptune.pipeline import Plan, execute, make_lesson
+from cliptune.pipeline import Plan, execute
 from cliptune.reevaluate import measure_again
 from cliptune.training.events import Step
 from cliptune.training.loop import fit, gradients
@@ -29,7 +29,7 @@ def student_of(plan: Plan) -> Student:
     with torch.no_grad():  # away from the teacher, where the gradient of |student − teacher| is a matter of rounding
         for parameter in adapter.trainable().values():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    return make_lesson(plan).student(adapter, plan.machine, adapter.method.phases()[-1])
+    return plan.lesson().student(adapter, plan.machine, adapter.method.phases()[-1])
 
 
 def step(student: Student, images: int = 7, number: int = 0) -> tuple[Mapping[str, float], dict[str, Tensor]]:
@@ -131,7 +131,7 @@ def test_nothing_is_kept_of_augmented_images_or_short_runs(mini: Backbone, few_d
 
 def test_a_run_on_kept_features_reads_no_pixels(mini: Backbone, few_digits: ImageSet, monkeypatch) -> None:
     plan = plan_for(mini, few_digits, small_method("lora", where=("text.*.q",)), train__augment="none")
-    lesson = make_lesson(plan)
+    lesson = plan.lesson()
     monkeypatch.setattr(lesson.train, "varied", lambda *_: pytest.fail("pixels were asked for"))
     events = list(fit(plan.attach(), lesson, plan.machine))
     assert sum(isinstance(event, Step) for event in events) == 6

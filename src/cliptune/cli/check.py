@@ -9,7 +9,7 @@ import typer
 from cliptune.cli import options, output
 
 if TYPE_CHECKING:
-    from cliptune.pipeline import Plan
+    from cliptune.planning import AnyPlan
 
 
 def check(
@@ -19,7 +19,7 @@ def check(
     data: options.Data = None,
     root: options.Root = None,
     model: options.Model = None,
-    task: options.Task = "classify",
+    task: options.Task = "auto",
     shots: options.Shots = None,
     seed: options.Seed = None,
     protocol: options.Protocol = None,
@@ -49,18 +49,18 @@ def check(
     from cliptune.pipeline import prepare
     from cliptune.recipe import load_tables
 
-    chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
+    chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments)
     if recipe is None:
         _data_alone(chosen, protocol or shots or seed or memory, thumbnails, most, zero_shot, device)
         return
     if zero_shot or most is not None or thumbnails:
         raise UserError(f"--zero-shot, --most and --thumbnails look at data, not at {recipe}", "leave the method out")
-    plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, outline=True)
+    plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, outline=True, task=task)
     describe_plan(plan)
     with using(plan.recipe.shortcuts):
         facts = understood(plan)
-    names = facts["classes"]
-    output.say(f"  classes: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
+    if names := facts.get("classes"):
+        output.say(f"  classes: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
     output.say(f"  prompt: {facts['prompts'][0]!r} · split: {facts['split']}")
     for prompt in facts["too_long"][:3]:
         output.say(f"  prompt is longer than {plan.backbone.context} tokens and will be cut: {prompt!r}")
@@ -87,16 +87,13 @@ def _data_alone(
     check_data(chosen, thumbnails, most, zero_shot, device)
 
 
-def understood(plan: "Plan") -> dict[str, Any]:
+def understood(plan: "AnyPlan") -> dict[str, Any]:
     """Facts about a plan, with the time of one real step on the first batch."""
-    from cliptune.pipeline import make_lesson
     from cliptune.training.loop import fit, phase_steps
 
-    episode = plan.episode
-    lesson, adapter = make_lesson(plan), plan.attach()
-    size = plan.recipe.method.size(plan.backbone.model, len(episode.classes))
+    lesson, adapter, size = plan.lesson(), plan.attach(), plan.size()
     phases = [phase for phase in adapter.method.phases() if phase.kind == "gradient"]
-    steps = sum(phase_steps(phase, plan.recipe, len(episode.train)) for phase in phases)
+    steps = sum(phase_steps(phase, plan.recipe, len(lesson.train)) for phase in phases)
     tensors, sites, inert = len(adapter.trainable()), adapter.adapted_sites(), adapter.inert()
     started = began = time.perf_counter()
     done, first = 0, 0.0
@@ -111,16 +108,12 @@ def understood(plan: "Plan") -> dict[str, Any]:
                 if done == min(3, steps):
                     break
     each = (time.perf_counter() - began) / max(1, done - 1)
+    told = plan.told()
+    data = {key: value for key, value in told["data"].items() if key not in ("name", "root", "template")}
     return {
-        "data": episode.imageset.name,
-        "classes": list(episode.classes),
-        "split": episode.imageset.split,
-        "train": len(episode.train),
-        "val": len(episode.val),
-        "test": sum(len(test.items) for test in episode.tests.values()),
-        "tests": {name: len(test.items) for name, test in episode.tests.items()},
-        "notes": list(episode.notes),
-        "episode_sha256": episode.sha256,
+        "data": told["data"]["name"],
+        **data,
+        "tests": {name: test["images"] for name, test in told["tests"].items()},
         "prompts": plan.prompts[:3],
         "too_long": plan.backbone.too_long(plan.prompts),
         "model": plan.backbone.name,

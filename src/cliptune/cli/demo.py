@@ -21,7 +21,6 @@ def demo(
     """Adapt the embedded mini CLIP to real handwritten digits with the four methods, compare, report. Offline."""
     from cliptune.cli.progress import Progress, describe_plan, describe_result
     from cliptune.datasets import open_set
-    from cliptune.evaluation import Evaluation
     from cliptune.models.backbone import load
     from cliptune.pipeline import execute, prepare
     from cliptune.recipe import load_tables
@@ -38,7 +37,7 @@ def demo(
         plan = prepare(load_tables(name), chosen, backbone=backbone, imageset=digits)
         output.say()
         describe_plan(plan)
-        before = before or Evaluation.before(plan)
+        before = before or plan.before()
         folder = out / run_name(plan.recipe)
         with Progress() as progress:
             run = execute(plan, folder, fresh=fresh, resume=True, listeners=[progress.hear], before=before)

@@ -13,6 +13,7 @@ def evaluate(
     data: options.Data = None,
     root: options.Root = None,
     template: Annotated[str | None, typer.Option(help="Prompt with one {}. [default: the data set's]")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Segmentation: kind of prompt, or words for your images.")] = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
@@ -20,16 +21,29 @@ def evaluate(
 
     cliptune evaluate runs/dora-digits-16shot-s1 --data world/digits
     """
+    from cliptune.errors import UserError
     from cliptune.reevaluate import measure_again
     from cliptune.runs import Run
 
-    found: dict[str, Any] = measure_again(Run.open(run), data, root, template, device)
+    opened = Run.open(run)
+    if opened.task == "segment":
+        from cliptune.mark import measure_masks_again
+
+        if template is not None:
+            raise UserError("--template is for classification", "--prompt says which kind of prompt is asked")
+        found: dict[str, Any] = measure_masks_again(opened, data, root, prompt, device)
+    elif prompt is not None:
+        raise UserError("--prompt is for segmentation, this run classifies", "--template says how it is asked")
+    else:
+        found = measure_again(opened, data, root, template, device)
+    score = opened.score
     for name, told in found.get("tests", {"": found}).items():
         before, after = told["zero_shot"], told["adapted"]
         low, high = after["interval"]
         output.say(
             f"{told['data']}{f', {name}' if name not in ('', told['data']) else ''}: "
-            f"zero-shot {output.percent(before['accuracy'])}, adapted {output.percent(after['accuracy'])} "
+            f"{'Dice ' if score == 'dice' else ''}zero-shot {output.percent(before[score])}, "
+            f"adapted {output.percent(after[score])} "
             f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {after['n']})"
         )
     output.result({"run": str(Path(run)), **found})

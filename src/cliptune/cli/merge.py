@@ -1,4 +1,4 @@
-"""`cliptune merge`: an ordinary transformers CLIP folder from a run."""
+"""`cliptune merge`: an ordinary transformers folder from a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,16 @@ def merge(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
     json: options.Json = False,
 ) -> None:
-    """Write weights, tokenizer and preprocessing that transformers' CLIPModel and CLIPProcessor load.
+    """Write weights, tokenizer and preprocessing that transformers' CLIPModel (or CLIPSeg) and its processor load.
 
     cliptune merge runs/dora-photos-16shot-s1 merged/
     """
     from cliptune.runs import Run
 
-    gap = Run.open(run).merge(out)
+    opened = Run.open(run)
+    gap = opened.merge(out)
+    kind = "CLIPSegForImageSegmentation" if opened.task == "segment" else "CLIPModel"
     output.say(
-        f"{out}: an ordinary CLIPModel; largest logit difference to the adapted model {gap:.1e} of the largest logit"
+        f"{out}: an ordinary {kind}; largest logit difference to the adapted model {gap:.1e} of the largest logit"
     )
     output.result({"run": str(run), "out": str(out), "merge_gap": gap})

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 
 RecipeName = Annotated[str, typer.Argument(metavar="METHOD|RECIPE", help="A method, a shipped recipe, or a TOML file.")]
-Data = Annotated[str | None, typer.Option(help="Data set name, folder (one sub-folder per class) or CSV.")]
+Data = Annotated[
+    str | None, typer.Option(help="Data set name, folder (one sub-folder per class; images/ and masks/) or CSV.")
+]
 Root = Annotated[str | None, typer.Option(help="Folder that holds the named data sets.")]
 Model = Annotated[str | None, typer.Option(help="Zoo name, hub id or folder. [default: mini]")]
-Task = Annotated[str, typer.Option(help="What is learned: classify.")]
+Task = Annotated[str, typer.Option(help="classify, segment, or auto: segment where the data are images with masks.")]
 Shots = Annotated[
     str | None, typer.Option(help="Training images per class, or all. [default: 16; all where the protocol says so]")
 ]
@@ -42,7 +44,6 @@ def settings(
     data: str | None,
     root: str | None,
     model: str | None,
-    task: str,
     shots: str | None,
     seed: int | None,
     protocol: str | None,
@@ -52,13 +53,10 @@ def settings(
     """The options given, as dotted settings; `--set` wins.
 
     Raises:
-        UserError: an unknown task, or a --set that is none.
+        UserError: a --set that is none.
     """
-    from cliptune.errors import UserError
     from cliptune.settings import parse_assignment
 
-    if task != "classify":
-        raise UserError(f"--task {task}", "the task is: classify")
     given = {
         "data.name": data,
         "data.root": root,

@@ -14,7 +14,7 @@ from cliptune.training.compute import resident_bytes
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
 if TYPE_CHECKING:
-    from cliptune.pipeline import Plan
+    from cliptune.planning import AnyPlan
     from cliptune.runs import Run
 
 PLAIN_EVERY = 5.0
@@ -57,7 +57,7 @@ class Progress:
             case Step():
                 self._step(event)
             case Validated():
-                output.say(f"  {event.phase} {event.step}: validation {percent(event.accuracy)}, loss {event.loss:.3f}")
+                output.say(f"  {event.phase} {event.step}: validation {percent(event.score)}, loss {event.loss:.3f}")
             case PhaseEnded() if event.training.get("stopped_early"):
                 told = event.training
                 output.say(f"  stopped after {told['steps_taken']} of {told['steps']} steps")
@@ -78,22 +78,12 @@ class Progress:
             output.say(f"  {event.phase} {event.step}/{event.steps} · {note} · {left:.0f} s left")
 
 
-def describe_plan(plan: "Plan") -> None:
+def describe_plan(plan: "AnyPlan") -> None:
     """What was understood, in a few lines."""
-    recipe, episode, backbone = plan.recipe, plan.episode, plan.backbone
-    size = recipe.method.size(backbone.model, len(episode.classes))
+    recipe, backbone, size = plan.recipe, plan.backbone, plan.size()
     numbers = count(size.most) if size.exact is not None else f"{count(size.least)} to {count(size.most)}"
-    shots = "all images" if episode.shots is None else f"{episode.shots} shots"
-    output.say(
-        f"{episode.imageset.name} · {len(episode.classes)} classes · {shots} · "
-        f"seed {recipe.protocol.seed} · {len(episode.train)} train, {len(episode.val)} val, "
-        f"{sum(len(test.items) for test in episode.tests.values())} test images"
-    )
-    if episode.protocol != "few-shot":
-        held_out = f" · held-out domain: {episode.target}" if episode.target else ""
-        tests = ", ".join(f"{name} ({len(test.items)})" for name, test in episode.tests.items())
-        output.say(f"{episode.protocol}{held_out} · tests: {tests}")
-    for note in episode.notes:
+    output.say(plan.summary())
+    for note in plan.episode.notes:
         output.say(f"note: {note}")
     output.say(
         f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
@@ -113,10 +103,10 @@ def describe_result(run: "Run") -> None:
     for name in run.tests:
         after, before = metrics[name], run.before(name)
         low, high = after["interval"]
-        points = 100 * (after["accuracy"] - before["accuracy"])
+        points = 100 * (after[run.score] - before[run.score])
         output.say(
-            f"  {f'{name}: ' if len(run.tests) > 1 else ''}zero-shot {percent(before['accuracy'])} → "
-            f"after {percent(after['accuracy'])} "
+            f"  {f'{name}: ' if len(run.tests) > 1 else ''}{'Dice ' if run.score == 'dice' else ''}"
+            f"zero-shot {percent(before[run.score])} → after {percent(after[run.score])} "
             f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {points:+.1f} points"
         )
     for key, title in (("harmonic_mean", "harmonic mean"), ("open_set", "known against unknown, AUROC")):

@@ -106,12 +106,10 @@ def show_page(name: str, changed: Any) -> dict[str, Any]:
 
 def show_table(name: str) -> dict[str, Any]:
     """Print the settings of one table of a recipe and their defaults; returns them."""
-    import dataclasses
-
-    from cliptune.recipe import Recipe
+    from cliptune.recipe import KINDS
     from cliptune.settings import field_help, plain
 
-    section: Any = next(field for field in dataclasses.fields(Recipe) if field.name == name).default_factory
+    section: Any = KINDS[name]
     values = plain(section())
     output.say(f"[{name}] in a recipe, or --set {name}.key=value; a method's preset may set other defaults")
     for key, text in field_help(section).items():

@@ -13,7 +13,7 @@ def train(
     data: options.Data = None,
     root: options.Root = None,
     model: options.Model = None,
-    task: options.Task = "classify",
+    task: options.Task = "auto",
     shots: options.Shots = None,
     seed: options.Seed = None,
     protocol: options.Protocol = None,
@@ -42,9 +42,9 @@ def train(
     if resume and fresh:
         raise UserError("--resume and --fresh together make no sense", "give one of them")
     trackers = installed(track or [])
-    chosen = options.settings(data, root, model, task, shots, seed, protocol, dtype, assignments)
+    chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments)
     try:
-        plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory)
+        plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, task=task)
         describe_plan(plan)
         with Progress() as progress:
             run = execute(plan, out, resume=resume, fresh=fresh, listeners=[progress.hear], track=trackers)

@@ -103,7 +103,7 @@ class Pixels:
             for image, row in zip(originals, draws, strict=True)
         ]
         flips = draws[:, -1] < self.augment.flip
-        cuts = _in_threads(self._resized, list(zip(originals, boxes, flips, strict=True)))
+        cuts = in_threads(self._resized, list(zip(originals, boxes, flips, strict=True)))
         return _floats(cuts, self.preprocess.crop)
 
     def _resized(self, job: tuple[np.ndarray, tuple[int, int, int, int], bool]) -> np.ndarray:
@@ -126,7 +126,7 @@ class Pixels:
     ) -> list[np.ndarray]:
         """Arrays of `items`, in order; those not in `cache` are made, and kept while the budget lasts."""
         missing = list({item.path: item for item in items if item.path not in cache}.values())
-        made = dict(zip([item.path for item in missing], _in_threads(make, missing), strict=True))
+        made = dict(zip([item.path for item in missing], in_threads(make, missing), strict=True))
         arrays = [cache[item.path] if item.path in cache else made[item.path] for item in items]
         for path, array in made.items():
             if array.nbytes <= self._free:
@@ -160,13 +160,17 @@ def _affine(pixels: Tensor, augment: Augment, uniform: np.ndarray) -> Tensor:
     """[b 3 s s] turned, sized and shifted, each image by its own draw [4]; the border's pixels fill what comes in."""
     if not len(pixels):
         return pixels
-    draws = torch.from_numpy(uniform * 2 - 1).to(pixels.dtype)
+    theta = affine_maps(torch.from_numpy(uniform * 2 - 1).to(pixels.dtype), augment)
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+
+
+def affine_maps(draws: Tensor, augment: Augment) -> Tensor:
+    """Turned, sized and shifted as `augment` allows: affine maps [b 2 3] from draws [b 4] in −1..1."""
     angle, size = draws[:, 0] * augment.rotate, 1 + draws[:, 1] * augment.scale
     shift = draws[:, 2:] * augment.shift
     cos, sin = angle.cos() * size, angle.sin() * size
-    theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
-    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    return torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
 
 
 def _uniform(shape: tuple[int, int], generator: torch.Generator) -> np.ndarray:
@@ -180,7 +184,7 @@ def _floats(cuts: Sequence[np.ndarray], side: int) -> Tensor:
     return stacked.permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 
-def _in_threads(work: Callable[[In], Out], jobs: Sequence[In]) -> list[Out]:
+def in_threads(work: Callable[[In], Out], jobs: Sequence[In]) -> list[Out]:
     """`work` over `jobs`, in order; Pillow decodes and resizes without the interpreter's lock."""
     workers = min(len(jobs), os.cpu_count() or 1, 8)
     if workers < 2:

@@ -8,5 +8,6 @@ METHODS: dict[str, str] = {
     "lora_xs": "cliptune.methods.lora_xs:LoRAXS",
     "dora": "cliptune.methods.dora:DoRA",
     "ast": "cliptune.methods.ast:AST",
+    "decoder": "cliptune.methods.decoder:Decoder",
     "full": "cliptune.methods.full:Full",
 }

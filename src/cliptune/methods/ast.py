@@ -55,6 +55,8 @@ class AST(Method):
             **PROMPTSRC,
         },
         "small": {"train.lr": 6e-4, "train.steps_per_shot": 10, "train.least_steps": 60, **PROMPTSRC},
+        "segment/paper": {"train.lr": 1e-5, "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 6e-4, "segment.decoder_lr": 2e-3},
     }
 
     choose: Literal["scores", "matrices", "biases"] = "scores"
@@ -179,6 +181,9 @@ class ASTAdapter(TensorAdapter):
             self.scores, self.picked = dict(facts["scores"]), list(facts["picked"])
             self._keep_picked()
         super().restore(tensors, facts)
+
+    def starts_over(self, phase: Phase) -> bool:
+        return phase.name == "probe" and self.method.restart == "reset"
 
     def finish(self, phase: Phase, optimizer: torch.optim.Optimizer | None, seed: int) -> None:
         if phase.name != "probe":

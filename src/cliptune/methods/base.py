@@ -63,7 +63,7 @@ class Adapter:
         self.backbone = backbone
         self.method = method
         self.model: CLIPModel = towers.share(backbone.model)
-        self.towers = towers.Towers(self.model)
+        self.towers = backbone.through(self.model)
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The numbers the present phase trains, by 'site.letter' or 'site.kind'."""
@@ -95,6 +95,10 @@ class Adapter:
     def finish(self, phase: Phase, optimizer: torch.optim.Optimizer | None, seed: int) -> None:
         """Called after a phase's last step; `optimizer` is the one that ran it."""
 
+    def starts_over(self, phase: Phase) -> bool:
+        """Whether the end of this phase puts every number back to the backbone's, as after AST's probe."""
+        return False
+
     def solve(self, train: "Features", val: "Features") -> None:
         """Closed phases only: set the numbers from image features."""
         raise AssertionError(f"{self.method.name} has no closed phase")
@@ -102,6 +106,10 @@ class Adapter:
     def decays(self, name: str) -> bool:
         """Whether weight decay applies to this trainable tensor."""
         return True
+
+    def rate(self, name: str) -> float:
+        """What the learning rate is multiplied by for this trainable tensor."""
+        return 1.0
 
     def inert(self) -> list[str]:
         """Trainable tensors the loss cannot depend on; they are listed, not alarmed about."""
@@ -167,10 +175,12 @@ class Method:
     mergeable: ClassVar[bool] = True
     open_vocabulary: ClassVar[bool] = True
     """whether it can choose among other class names than those it was trained on"""
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "segment")
+    """what it can be trained for"""
     starts_within: ClassVar[float] = 0.0
     """largest |logit difference| / max|logit| to the backbone before training"""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """recipe defaults by preset ('paper', 'small'): dotted key → value"""
+    """recipe defaults by preset ('paper', 'small', and 'segment/paper', 'segment/small'): dotted key → value"""
 
     def attach(self, backbone: Backbone) -> Adapter:
         """Attach to a backbone, ready to train.

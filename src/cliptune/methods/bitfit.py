@@ -27,7 +27,12 @@ class BitFit(Method):
 
     name: ClassVar[str] = "bitfit"
     title: ClassVar[str] = "BitFit"
-    presets: ClassVar = {"paper": {**PAPER, "train.lr": 1e-4}, "small": {**SMALL, "train.lr": 1e-2}}
+    presets: ClassVar = {
+        "paper": {**PAPER, "train.lr": 1e-4},
+        "small": {**SMALL, "train.lr": 1e-2},
+        "segment/paper": {"train.lr": 1e-4, "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 5e-3, "segment.decoder_lr": 2e-3},
+    }
 
     where: Where = ("*",)
     """patterns over sites whose biases are trained"""

@@ -39,7 +39,12 @@ class DoRA(LowRank):
     name: ClassVar[str] = "dora"
     title: ClassVar[str] = "CLIP-DoRA"
     starts_within: ClassVar[float] = 1e-6
-    presets: ClassVar = {"paper": PAPER, "small": {**SMALL, "train.lr": 1e-2}}
+    presets: ClassVar = {
+        "paper": PAPER,
+        "small": {**SMALL, "train.lr": 1e-2},
+        "segment/paper": {"rank": 8},
+        "segment/small": {"train.lr": 1e-2, "segment.decoder_lr": 2e-3},
+    }
 
     scaling: Scaling = "alpha/sqrt(r)"
     """CLIP-DoRA keeps CLIP-LoRA's settings, hence the root"""

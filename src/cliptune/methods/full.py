@@ -24,7 +24,12 @@ class Full(Method):
 
     name: ClassVar[str] = "full"
     title: ClassVar[str] = "Full fine-tuning"
-    presets: ClassVar = {"paper": {**PAPER, "train.lr": 1e-5}, "small": {**SMALL, "train.lr": 1e-4}}
+    presets: ClassVar = {
+        "paper": {**PAPER, "train.lr": 1e-5},
+        "small": {**SMALL, "train.lr": 1e-4},
+        "segment/paper": {"train.lr": 1e-5, "segment.decoder": "all", "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 3e-4, "segment.decoder": "all", "segment.decoder_lr": 2e-3},
+    }
 
     towers: Literal["both", "vision", "text"] = "both"
     """which towers are trained, their projection included"""

@@ -34,6 +34,7 @@ class LinearProbe(Method):
     """Logistic regression on frozen image features."""
 
     name: ClassVar[str] = "linear_probe"
+    tasks: ClassVar = ("classify",)
     title: ClassVar[str] = "Linear probe"
     mergeable: ClassVar[bool] = False
     open_vocabulary: ClassVar[bool] = False

@@ -38,7 +38,12 @@ class LoRA(LowRank):
 
     name: ClassVar[str] = "lora"
     title: ClassVar[str] = "CLIP-LoRA"
-    presets: ClassVar = {"paper": PAPER, "small": {**SMALL, "train.lr": 1e-2}}
+    presets: ClassVar = {
+        "paper": PAPER,
+        "small": {**SMALL, "train.lr": 1e-2},
+        "segment/paper": {"rank": 8},
+        "segment/small": {"train.lr": 1e-2, "segment.decoder_lr": 2e-3},
+    }
 
     scaling: Scaling = "alpha/sqrt(r)"
     """CLIP-LoRA's code uses the root; the LoRA paper alpha/r"""

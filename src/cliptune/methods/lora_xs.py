@@ -42,7 +42,11 @@ class LoRAXS(LowRank):
     name: ClassVar[str] = "lora_xs"
     title: ClassVar[str] = "CLIP-LoRA-XS"
     starts_within: ClassVar[float] = 1e-3
-    presets: ClassVar = {"paper": PAPER, "small": {**SMALL, "train.lr": 1e-2}}
+    presets: ClassVar = {
+        "paper": PAPER,
+        "small": {**SMALL, "train.lr": 1e-2},
+        "segment/small": {"train.lr": 1e-2, "segment.decoder_lr": 2e-3},
+    }
 
     rank: int = 32
     """side of R; the readme's table has 32 and 45"""

@@ -19,7 +19,7 @@ from urllib.request import getproxies
 import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -83,15 +83,24 @@ class Backbone:
         source: str,
     ):
         self.model = model.eval().requires_grad_(False)
-        self.towers = towers.Towers(self.model)
+        self.towers = self.through(self.model)
         self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
         self.source = source
 
+    def through(self, model: CLIPModel) -> towers.Towers:
+        """The forward through this backbone's model, or through an adapted tree of it."""
+        return towers.Towers(model)
+
+    @property
+    def weights(self) -> nn.Module:
+        """What makes it this backbone: the module whose tensors are counted and hashed."""
+        return self.model
+
     @property
     def parameters(self) -> int:
-        return sum(tensor.numel() for tensor in self.model.parameters())
+        return sum(tensor.numel() for tensor in self.weights.parameters())
 
     @property
     def device(self) -> torch.device:
@@ -119,7 +128,7 @@ class Backbone:
             ids = [self.tokenizer(sentence)["input_ids"] for sentence in PROBE]
             probe = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
         return Identity(
-            sha256=weights_hash(self.model),
+            sha256=weights_hash(self.weights),
             activation="/".join(activations),
             preprocess=self.preprocess.to_dict(),
             text={"context": self.context, "end_token": self.end_token, "probe": probe},
@@ -168,7 +177,7 @@ class Backbone:
         return self
 
 
-def weights_hash(model: CLIPModel) -> str:
+def weights_hash(model: nn.Module) -> str:
     """sha256 over the sorted names, shapes and float32 bytes of the weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -185,14 +194,27 @@ def load(name: str, dtype: torch.dtype = torch.float32) -> Backbone:
     Raises:
         UserError: unknown name, folder without a checkpoint, no text tower, hub out of reach, missing weights.
     """
-    source = _source(name)
-    local = _refuse_unreachable(name, source)
-    config = _config(name, source, local)
+    source = source_of(name)
+    local = refuse_unreachable(name, source)
+    model, tokenizer = read_checkpoint(name, source, local, CLIPModel, _config(name, source, local), dtype)
+    backbone = Backbone(model, tokenizer, read_preprocess(source, local), name=name, source=source)
+    refuse_mute(backbone)
+    return backbone
+
+
+def read_checkpoint(
+    name: str, source: str, local: bool, kind: Any, config: Any, dtype: torch.dtype
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A transformers model of class `kind` and its tokenizer, whole or not at all.
+
+    Raises:
+        UserError: it cannot be read, or weights are missing or of another shape.
+    """
     transformers_logging.disable_progress_bar()
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        model, report = CLIPModel.from_pretrained(
+        model, report = kind.from_pretrained(
             source,
             config=config,
             dtype=dtype,
@@ -206,12 +228,10 @@ def load(name: str, dtype: torch.dtype = torch.float32) -> Backbone:
     finally:
         transformers_logging.set_verbosity(verbosity)
     _refuse_incomplete(name, report)
-    backbone = Backbone(model, tokenizer, _preprocess(source, local), name=name, source=source)
-    _refuse_mute(backbone)
-    return backbone
+    return model, tokenizer
 
 
-def _refuse_mute(backbone: Backbone) -> None:
+def refuse_mute(backbone: Backbone) -> None:
     """Without its files transformers makes an empty tokenizer that reads every prompt alike: refuse it."""
     tokens = backbone.tokens(PROBE)
     ends = backbone.end_token == 2 or bool((tokens == backbone.end_token).any(dim=1).all())
@@ -230,7 +250,7 @@ def random_backbone(name: str, seed: int = 0) -> Backbone:
     return Backbone(model, None, preprocess, name=f"{name} (random weights)", source="")
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
     if name == "mini":
         return str(zoo.MINI)
     if name in zoo.ZOO:
@@ -250,7 +270,7 @@ def _source(name: str) -> str:
     )
 
 
-def _refuse_unreachable(name: str, source: str) -> bool:
+def refuse_unreachable(name: str, source: str) -> bool:
     """Whether only local files may be used; refuses at once what would wait for a hub that is out of reach."""
     if Path(source).is_dir():
         return True
@@ -273,11 +293,10 @@ def _hub_answers() -> bool:
 
 
 def _config(name: str, source: str, local: bool) -> CLIPConfig:
-    try:
-        values, _ = CLIPConfig.get_config_dict(source, local_files_only=local)
-    except (OSError, ValueError) as problem:
-        raise UserError(f"cannot read the configuration of '{name}': {_first_line(problem)}", _remedy(source)) from None
+    values = read_config(name, source, local)
     kind = values.get("model_type", "nothing")
+    if kind == "clipseg":
+        raise UserError(f"'{name}' is a CLIPSeg, which marks images and does not classify them", "use --task segment")
     if kind != "clip" or "vision_config" not in values or "text_config" not in values:
         missing = "it has no text tower" if "vision" in kind else f"model_type is '{kind}', not 'clip'"
         raise UserError(
@@ -285,6 +304,18 @@ def _config(name: str, source: str, local: bool) -> CLIPConfig:
             "give a checkpoint with both towers (transformers CLIPModel), for instance openai/clip-vit-base-patch16",
         )
     return CLIPConfig.from_dict(values)
+
+
+def read_config(name: str, source: str, local: bool) -> dict[str, Any]:
+    """A checkpoint's config.json.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return CLIPConfig.get_config_dict(source, local_files_only=local)[0]
+    except (OSError, ValueError) as problem:
+        raise UserError(f"cannot read the configuration of '{name}': {_first_line(problem)}", _remedy(source)) from None
 
 
 def _refuse_incomplete(name: str, report: dict[str, Any]) -> None:
@@ -306,7 +337,7 @@ def _refuse_incomplete(name: str, report: dict[str, Any]) -> None:
         )
 
 
-def _preprocess(source: str, local: bool) -> Preprocess:
+def read_preprocess(source: str, local: bool) -> Preprocess:
     folder = Path(source)
     if folder.is_dir():
         return Preprocess.read(folder)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel
 from transformers.models.clip.modeling_clip import CLIPMLP, CLIPAttention, CLIPEncoderLayer
+from transformers.models.clipseg.modeling_clipseg import CLIPSegAttention, CLIPSegEncoderLayer, CLIPSegMLP
 
 from cliptune.models.attention import Prompts, Rows
 from cliptune.models.feedforward import ACTIVATIONS, feed_forward
@@ -33,6 +34,9 @@ from cliptune.models.shortcuts import RAGGED, Shortcuts, present
 
 PACKINGS = 256
 """most plans that are kept: parts of the class prompts, other templates"""
+BLOCKS = (CLIPEncoderLayer, CLIPSegEncoderLayer)
+ATTENTIONS, MLPS = (CLIPAttention, CLIPSegAttention), (CLIPMLP, CLIPSegMLP)
+"""transformers' modules that compute what our forward computes: CLIPSeg's are CLIP's under other names"""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -90,22 +94,26 @@ class Towers:
         places, side = tower.embeddings.position_embedding.weight, tower.config.image_size
         if pixels.shape[2:] != (side, side):
             raise ValueError(f"images of {tuple(pixels.shape[2:])} pixels, the model takes {(side, side)}")
-        with _own_precision(places) as dtype:
-            patches = _patches(pixels, tower.embeddings.patch_embedding, dtype)
-            first = tower.embeddings.class_embedding.expand(len(pixels), 1, -1)
-            x = torch.cat([first, patches.to(first.dtype)], dim=1) + places
-            x = tower.pre_layrnorm(x)
+        with own_precision(places) as dtype:
+            x = self._embedded(pixels, places, dtype)
             attend = Rows(len(pixels), _heads(tower), self.how)
             flat = x.view(-1, x.shape[-1])
             for layer in tower.encoder.layers[:blocks]:
                 flat = self._block(flat, layer, attend, dtype)
         return flat.view(x.shape)
 
+    def _embedded(self, pixels: Tensor, places: Tensor, dtype: torch.dtype) -> Tensor:
+        """Patches with the class token before them, at `places` [l d]: [b l d], what the first block is given."""
+        tower: Any = self.model.vision_model
+        patches = _patches(pixels, tower.embeddings.patch_embedding, dtype)
+        first = tower.embeddings.class_embedding.expand(len(pixels), 1, -1)
+        return tower.pre_layrnorm(torch.cat([first, patches.to(first.dtype)], dim=1) + places)
+
     def image_rest(self, hidden: Tensor, blocks: int) -> Tensor:
         """From hidden states [b l d] after the first `blocks` blocks to embeddings [b d]."""
         tower: Any = self.model.vision_model
         rows, length, width = hidden.shape
-        with _own_precision(hidden) as dtype:
+        with own_precision(hidden) as dtype:
             attend = Rows(rows, _heads(tower), self.how)
             pooled = torch.arange(rows, device=hidden.device) * length
             x = self._blocks(hidden.reshape(-1, width), tower, blocks, attend, pooled, dtype)
@@ -116,7 +124,7 @@ class Towers:
         tower: Any = self.model.text_model
         packing = self.packing(tokens)
         embeddings = tower.embeddings
-        with _own_precision(embeddings.token_embedding.weight):
+        with own_precision(embeddings.token_embedding.weight):
             x = embeddings.token_embedding(packing.ids) + embeddings.position_embedding(packing.positions)
             attend = Prompts(packing, _heads(tower))
             for layer in tower.encoder.layers[:blocks]:
@@ -127,7 +135,7 @@ class Towers:
         """From packed hidden states [t d] of prompts [c t] after the first `blocks` blocks to embeddings [c d]."""
         tower: Any = self.model.text_model
         packing = self.packing(tokens)
-        with _own_precision(hidden):
+        with own_precision(hidden):
             attend = Prompts(packing, _heads(tower))
             x = self._blocks(hidden, tower, blocks, attend, packing.ends, hidden.dtype)
             return self.model.text_projection(tower.final_layer_norm(x)).float()
@@ -209,16 +217,16 @@ def unknown_part(model: Any) -> str:
         if config.attention_dropout and tower.training:
             return "the model drops attention weights while training"
         for layer in tower.encoder.layers:
-            if type(layer) is not CLIPEncoderLayer:
+            if type(layer) not in BLOCKS:
                 return f"{type(layer).__name__} is not a block the fast forward knows"
-            for part, kind in ((layer.self_attn, CLIPAttention), (layer.mlp, CLIPMLP)):
-                if type(part) is not kind:
+            for part, kinds in ((layer.self_attn, ATTENTIONS), (layer.mlp, MLPS)):
+                if type(part) not in kinds:
                     return f"{type(part).__name__} is not a part of a block the fast forward knows"
     return ""
 
 
 @contextlib.contextmanager
-def _own_precision(weight: Tensor) -> Iterator[torch.dtype]:
+def own_precision(weight: Tensor) -> Iterator[torch.dtype]:
     """Autocast's lower precision, or the weights' own; autocast itself is off inside."""
     kind = weight.device.type
     lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, CLIPTextConfig, CLIPVisionConfig
 
 MINI = Path(__file__).parent / "mini"
 
@@ -70,6 +70,27 @@ ZOO: dict[str, Architecture] = {
     "vit-b-16-laion2b": Architecture("laion/CLIP-ViT-B-16-laion2B-s34B-b88K", 224, 16, activation="gelu", **BASE),
 }
 """named backbones whose weights come from the hub; `mini` ships with the package"""
+
+SEGMENTERS: dict[str, str] = {
+    "clipseg-rd64-refined": "CIDAS/clipseg-rd64-refined",
+    "clipseg-rd64": "CIDAS/clipseg-rd64",
+    "clipseg-rd16": "CIDAS/clipseg-rd16",
+}
+"""named CLIPSegs (ViT-B/16 and a decoder) → hub ids; `mini` ships with a decoder too"""
+
+
+def segmenter_config(name: str) -> CLIPSegConfig:
+    """transformers' configuration of a named CLIPSeg: the refined one has the complex transposed convolution."""
+    if name == "mini":
+        return CLIPSegConfig.from_pretrained(MINI / "segmenter")
+    clip = ZOO["vit-b-16"].config()
+    return CLIPSegConfig(
+        text_config=clip.text_config.to_dict(),
+        vision_config=clip.vision_config.to_dict(),
+        projection_dim=clip.projection_dim,
+        reduce_dim=16 if name.endswith("rd16") else 64,
+        use_complex_transposed_convolution=name.endswith("refined"),
+    )
 
 
 def names() -> list[str]:

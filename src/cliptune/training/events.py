@@ -38,10 +38,23 @@ class Validated:
 
     phase: str
     step: int
-    accuracy: float
-    """a fraction"""
     loss: float
-    """mean cross-entropy"""
+    """mean over the images, without self-consistency terms"""
+    accuracy: float | None = None
+    """of classification, a fraction"""
+    dice: float | None = None
+    """of segmentation, a fraction"""
+
+    @property
+    def score(self) -> float:
+        """The one of them that was measured."""
+        found = self.accuracy if self.accuracy is not None else self.dice
+        assert found is not None
+        return found
+
+    def told(self) -> dict[str, Any]:
+        """Plain values; what was not measured is left out."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -75,4 +88,5 @@ Event = Started | Step | Validated | PhaseEnded | Saved | Measured
 
 def as_dict(event: Event) -> dict[str, Any]:
     """{'event': 'step', …} for the log."""
-    return {"event": type(event).__name__.lower(), **asdict(event)}
+    values = event.told() if isinstance(event, Validated) else asdict(event)
+    return {"event": type(event).__name__.lower(), **values}

@@ -14,8 +14,8 @@ import hashlib
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Features, Phase
 from cliptune.recipe import Recipe, steps_of
+from cliptune.tasks.classify import predict, scorer
 from cliptune.training.checkpoint import Checkpoint, Progress, State, restore_optimizer
 from cliptune.training.compute import Compute, seeded
 from cliptune.training.distributed import alike
@@ -37,6 +38,33 @@ ALARM_AFTER = 3
 """steps after which a tensor that never had a gradient is an error; LoRA's A has none at step 1, where B is zero"""
 
 
+class AnyLesson(Protocol):
+    """What the loop asks of what a run trains on, whatever the task."""
+
+    score: ClassVar[str]
+    """what a validation measures beside the loss: accuracy or dice"""
+
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def train(self) -> Any:
+        """The training images; has a length and `batches`."""
+
+    @property
+    def val(self) -> Any:
+        """The validation images, likewise."""
+
+    def validate(self, adapter: Any, compute: Compute, part: slice) -> tuple[float, float]:
+        """The sums of scores and of losses over a part of the validation images."""
+
+    def student(self, adapter: Any, compute: Compute, phase: Phase) -> Any:
+        """What runs the steps of `phase`: `prepare(steps)` and `backward(indices, generator)`."""
+
+
+VALIDATED = 64
+"""images validated together: always the same, so that a resumed run decides alike"""
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What one run trains on."""
@@ -47,6 +75,13 @@ class Lesson:
     tokens: Tensor
     """class prompts, [c t]"""
     consistency: SelfConsistency | None = None
+    score: ClassVar[str] = "accuracy"
+    """what a validation measures beside the loss"""
+
+    def validate(self, adapter: Adapter, compute: Compute, part: slice) -> tuple[float, float]:
+        """Right answers and the sum of cross-entropies over a part of the validation images."""
+        found = predict(scorer(adapter, self.tokens), self.val.some(part), adapter.backbone, compute, VALIDATED)
+        return float(found.correct.sum()), float(found.nll.sum())
 
     def student(self, adapter: Adapter, compute: Compute, phase: Phase) -> Student:
         """What runs the steps of `phase`."""
@@ -54,7 +89,7 @@ class Lesson:
         return Student(adapter, self.recipe, self.train, self.tokens, compute, consistency)
 
 
-def fit(adapter: Adapter, lesson: Lesson, compute: Compute, checkpoint: Checkpoint | None = None) -> Iterator[Event]:
+def fit(adapter: Adapter, lesson: AnyLesson, compute: Compute, checkpoint: Checkpoint | None = None) -> Iterator[Event]:
     """Train `adapter` in place through its phases, yielding events; goes on from `checkpoint` if it holds a state.
 
     Of several processes the main one reads the checkpoint for all, and it alone writes.
@@ -92,7 +127,7 @@ def fit(adapter: Adapter, lesson: Lesson, compute: Compute, checkpoint: Checkpoi
 
 def descend(
     adapter: Adapter,
-    lesson: Lesson,
+    lesson: AnyLesson,
     compute: Compute,
     phase: Phase,
     index: int,
@@ -127,12 +162,14 @@ def descend(
     written = last = time.perf_counter()
     taken = first
     for step in range(first, steps):
-        lr = rate(settings, step, steps)
+        lr = validation.plateau.lowered(rate(settings, step, steps), settings.min_lr)
         for group in bare.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["rate"]
         indices = batch_indices(len(lesson.train), settings.batch, seed, step)
         values = gradients(student, indices, seed, phase, step)
         alarm.look(step - first, last=step + 1 == steps)
+        if settings.clip:
+            compute.accelerator.clip_grad_norm_(list(trainable.values()), settings.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         taken, now = step + 1, time.perf_counter()
@@ -153,7 +190,7 @@ def descend(
     adapter.finish(phase, bare, stream_seed(seed, phase.name, "finish", 0))
     compute.accelerator.free_memory()
     adapter.eval()
-    best = {"best": asdict(validation.best)} if validation.best else {}
+    best = {"best": validation.best.told()} if validation.best else {}
     return {"steps": steps, "steps_taken": taken, "stopped_early": taken < steps, **best}
 
 
@@ -166,7 +203,7 @@ def refuse_broken(trainable: Mapping[str, nn.Parameter], phase: Phase) -> None:
         )
 
 
-def gradients(student: Student, indices: list[int], seed: int, phase: Phase, step: int) -> dict[str, float]:
+def gradients(student: Any, indices: list[int], seed: int, phase: Phase, step: int) -> dict[str, float]:
     """Accumulate a step's gradients from its own streams of random numbers; the loss terms by name.
 
     Of several processes each draws masks of dropout from a stream of its own, so that the images of a batch have
@@ -213,7 +250,7 @@ class GradientAlarm:
 
 
 @torch.no_grad()
-def solve(adapter: Adapter, lesson: Lesson, compute: Compute) -> None:
+def solve(adapter: Adapter, lesson: AnyLesson, compute: Compute) -> None:
     """A closed phase: image features of the training and validation images, test transform, then `adapter.solve`.
 
     It is not split: the main process solves, the others take over what it found.

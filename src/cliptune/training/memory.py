@@ -3,7 +3,7 @@
 import re
 
 from torch import Tensor
-from transformers import CLIPModel
+from transformers import CLIPModel, CLIPSegConfig
 
 from cliptune.errors import UserError
 from cliptune.models.packing import pack
@@ -93,3 +93,24 @@ def chunks_for(
     images = (allowed if in_parts else allowed - whole) // image
     prompts = min(-(-len(tokens) // 2), allowed // prompt) if in_parts else 0
     return 0 if images >= batch else int(images), int(prompts)
+
+
+def mask_chunk(memory: str, config: CLIPSegConfig, side: int, batch: int, standing: int) -> int:
+    """Images of `side` pixels that may go through a CLIPSeg together within `memory`; 0 stands for the whole batch.
+
+    Raises:
+        UserError: not even one fits.
+    """
+    vision = config.vision_config
+    tokens = (side // vision.patch_size) ** 2 + 1
+    read = max(config.extract_layers) + 1
+    towers = vision.hidden_size * (SAVED_PER_BLOCK["vision"] * read + PASSING)
+    # Of every layer of the decoder: twelve widths, and the feed-forward before and after its activation.
+    decoder = len(config.extract_layers) * (12 * config.reduce_dim + 2 * config.decoder_intermediate_size)
+    image = 4 * tokens * (towers + decoder) + 4 * config.reduce_dim * side * side
+    allowed = parse_bytes(memory) - standing
+    if allowed < image:
+        least = -(-(image + standing) // 10**6)
+        told = f"--memory {memory}: a step needs {least} MB for one image"
+        raise UserError(told, f"give at least --memory {least}MB")
+    return 0 if allowed // image >= batch else allowed // image

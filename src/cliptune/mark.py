@@ -1,0 +1,143 @@
+"""Marking image files with a finished run of segmentation, and measuring one again."""
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cliptune.datasets.images import read_file
+from cliptune.datasets.mask_episode import items_of, kind_of
+from cliptune.datasets.mask_pixels import Batch, MaskPixels
+from cliptune.datasets.mask_sets import open_masks
+from cliptune.errors import UserError
+from cliptune.files import writable_folder, write_whole
+from cliptune.methods.with_decoder import WithDecoder
+from cliptune.models.preprocess import Preprocess
+from cliptune.models.products import still
+from cliptune.models.segmenter import Marker, Segmenter
+from cliptune.models.shortcuts import using
+from cliptune.runs import Run
+from cliptune.segmentation import marker_of
+from cliptune.tasks.segment import answer, marked, measure, overlay
+from cliptune.training.compute import compute
+from cliptune.training.segment_lesson import segmenting
+
+BATCH = 16
+
+
+def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Marker, Segmenter, Any, Preprocess]:
+    """What marks (a merged copy, where the method can be merged), its segmenter, the device, the preprocessing.
+
+    Raises:
+        UserError: the run classifies.
+    """
+    if run.task != "segment":
+        raise UserError(f"{run.folder} classifies and marks nothing", "give a run trained with --task segment")
+    machine = compute(device, dtype, run.backbone.parameters)
+    run.to(machine.device)
+    backbone, adapter = run.backbone, run.adapter
+    assert isinstance(backbone, Segmenter)
+    assert isinstance(adapter, WithDecoder)
+    marker = marker_of(adapter.merged_whole().eval(), backbone) if adapter.method.mergeable else adapter.marker
+    side = int(run.record["side"])
+    return marker, backbone, machine, replace(backbone.preprocess, size=side, crop=side, squash=True)
+
+
+def mark_files(run: Run, paths: Sequence[Path], out: Path, prompt: str | None) -> list[dict[str, Any]]:
+    """See `Run.mark`."""
+    if not paths:
+        raise UserError("no images to mark", "give image files or folders, or '-' for paths on standard input")
+    texts = run.record["prompt"]["texts"]
+    if prompt is None and len(texts) != 1:
+        raise UserError("the run was trained to find different things", f"say what to mark: --prompt {texts[0]!r}")
+    words = texts[0] if prompt is None else prompt
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path}: no such image file", "give image files or folders")
+    names = _names(paths)
+    marker, backbone, machine, preprocess = opened(run)
+    threshold = float(run.record["recipe"]["segment"]["threshold"])
+    writable_folder(out)
+    rows = []
+    with using(run.shortcuts), still():
+        segment = segmenting(marker, backbone, machine)
+        for path, name in zip(paths, names, strict=True):
+            image = read_file(path)
+            pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
+            logits = segment(Batch(pixels, torch.zeros(1, 1, 1), [words])).float()
+            found = marked(logits, (image.height, image.width), threshold)[0]
+            files = {"mask": out / f"{name}.png", "overlay": out / f"{name}-overlay.png"}
+            pictures = {"mask": found.astype(np.uint8) * 255, "overlay": overlay(np.asarray(image), found, None)}
+            for kind, file in files.items():
+                picture = Image.fromarray(pictures[kind])
+                write_whole(file, functools.partial(picture.save, format="PNG"))
+            told = {kind: str(file) for kind, file in files.items()}
+            rows.append({"path": str(path), "prompt": words, **told, "share": float(found.mean())})
+    return rows
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """A file name for each image, without suffix; images of one name in several folders are numbered."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.stem, 2
+        while name in names:
+            name, number = f"{path.stem}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def measure_masks_again(
+    run: Run, data: str | None, root: str | None, prompt: str | None, device: str
+) -> dict[str, Any]:
+    """Dice of the untouched segmenter and of the adapted one on test images.
+
+    Args:
+        data: a set of images with masks; None is the run's own. prompt: kind of prompt; of your own images without
+            prompts.csv the words to look for. None is the run's.
+
+    Returns:
+        data, prompt, zero_shot, adapted.
+
+    Raises:
+        UserError: no test images, or no such kind of prompt.
+    """
+    settings = run.record["recipe"]["data"]
+    base, kind = root or settings["root"] or None, run.record["prompt"]["kind"]
+    words = run.record["recipe"]["segment"]["words"] or None
+    if data is None:
+        maskset = open_masks(settings["name"], base, "skip", words)
+        items = items_of(json.loads((run.folder / "episode.json").read_text("utf-8"))["test"])
+        if prompt is not None and kind_of(maskset, prompt) != kind:
+            known = {item.image: item for part in (maskset.train, maskset.val, maskset.test) for item in part}
+            items, kind = tuple(known[item.image] for item in items if item.image in known), kind_of(maskset, prompt)
+    else:
+        maskset, items, kind = _other(data, base, prompt, kind)
+    dtype = run.record["environment"]["dtype"]
+    marker, backbone, machine, preprocess = opened(run, device, "auto" if dtype == "float16" else dtype)
+    pixels = MaskPixels(maskset, items, preprocess, kind)
+    groups, threshold = [item.group for item in items], float(run.record["recipe"]["segment"]["threshold"])
+    found = {}
+    with using(run.shortcuts), still():
+        for name, each in (("zero_shot", backbone.marker()), ("adapted", marker)):
+            answers = answer(segmenting(each, backbone, machine), pixels, BATCH, threshold)
+            found[name] = measure(answers, groups, threshold)
+    return {"data": maskset.name, "prompt": kind, **found}
+
+
+def _other(data: str, root: str | None, prompt: str | None, kind: str) -> tuple[Any, Any, str]:
+    """Other data, its test images and the kind of prompt; of your own without prompts `prompt` is what to look for."""
+    maskset = open_masks(data, root)
+    if prompt is not None and maskset.source and maskset.prompt_types == ("p0",):
+        maskset = open_masks(data, root, prompt=prompt)
+        prompt = "p1"
+    if not maskset.test:
+        raise UserError(f"'{maskset.name}' has no test images", "give data with a test split")
+    chosen = kind_of(maskset, prompt if prompt is not None else kind if kind in maskset.prompt_types else "auto")
+    return maskset, maskset.test, chosen
