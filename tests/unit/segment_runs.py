@@ -30,7 +30,7 @@ def write_segment_run(
     thumbnails: bool = True,
     **over: Any,
 ) -> Path:
-    """A finished run whose files agree; the test images are the same for every seed. `over` replaces keys of run.json."""
+    """A finished run whose files agree, on the same test images for every seed; `over` replaces keys of run.json."""
     truth = np.random.default_rng(5).integers(20, 4000, n)
     truth[:nothing] = 0
     was = _answers(np.random.default_rng(9), truth, before, noise)

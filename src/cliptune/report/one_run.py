@@ -45,7 +45,7 @@ ACCURACIES = (
 
 def page_of(record: Record) -> Page:
     """Everything the folder tells of one run."""
-    classes = words.these(len(record.classes), "class", "classes")
+    told = f"{record.data}, {words.these(len(record.classes), 'class', 'classes')}"
     return Page(
         title=record.name,
         subtitle=f"{record.method} on {record.model} · {record.data} · {shots_text(record.run.get('shots'))} · "
@@ -62,7 +62,7 @@ def page_of(record: Record) -> Page:
             Section("images", "Images", galleries(record)),
             *([Section("selection", "Which tensors were picked", picked(record))] if selection(record) else []),
             Section("settings", "Settings", settings(record)),
-            Section("provenance", "Provenance", [provenance(record, classes, record.section("data").get("template"))]),
+            Section("provenance", "Provenance", [provenance(record, told, record.section("data").get("template"))]),
         ],
         rows=[run_row(record)],
     )
@@ -229,8 +229,8 @@ def settings(record: RunFolder) -> list[Block]:
     return blocks
 
 
-def provenance(record: RunFolder, data_told: str, prompt: Any) -> Table:
-    """Where everything came from; what is told of the data's content and of the prompt depends on the task."""
+def provenance(record: RunFolder, told: str, prompt: Any) -> Table:
+    """Where everything came from; what is told of the data and the prompt depends on the task."""
     model, data, machine = record.section("model"), record.section("data"), record.section("environment")
     splits = ", ".join(f"{key} {words.count(data.get(key))}" for key in ("train", "val", "test"))
     dirty = " with uncommitted changes" if machine.get("dirty") else ""
@@ -243,7 +243,7 @@ def provenance(record: RunFolder, data_told: str, prompt: Any) -> Table:
         ("backbone's source", model.get("source")),
         ("backbone's weights (sha256)", model.get("sha256")),
         ("backbone's parameters", words.count(model.get("parameters"))),
-        ("data", f"{record.data}, {data_told}"),
+        ("data", told),
         ("images", splits),
         ("split", data.get("split")),
         *(("note on the data", note) for note in data.get("notes") or ()),

@@ -12,7 +12,8 @@ from cliptune.files import write_text
 from cliptune.report import one_run, segment_one, segment_several, several_runs, theme
 from cliptune.report.blocks import Block, Drawing, Gallery, Items, Overlays, Page, Table, Text
 from cliptune.report.read import home_of, read_record, read_run
-from cliptune.report.segment_read import SEGMENT, read_segment_record
+from cliptune.report.segment_read import read_segment_record
+from cliptune.report.segment_words import SEGMENT
 from cliptune.report.tables import markdown_text, to_csv, to_latex, to_markdown
 
 TEMPLATE = "template.html.j2"
@@ -76,7 +77,7 @@ def page_of(folders: Sequence[Path]) -> Page:
     """
     tasks: dict[str, Path] = {}
     for folder in folders:
-        task = read_run(folder).get("task") or CLASSIFY
+        task = str(read_run(folder).get("task") or CLASSIFY)
         if task not in PAGES:
             raise UserError(f"{folder}: no report knows the task {task!r}", f"give runs of: {', '.join(PAGES)}")
         tasks.setdefault(task, folder)

@@ -1,6 +1,7 @@
 """Plots of Dice by image: before and after in one run, and by method in several."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,6 +13,8 @@ MOST_POINTS = 2000
 """images in the scatter; of more, evenly spaced ones are drawn, so that the page stays small"""
 WHISKERS = (5, 95)
 """percentiles"""
+HATCHED: dict[str, Any] = {"facecolor": "none", "edgecolor": theme.BEFORE, "hatch": "////", "linewidth": 1.2}
+HOLLOW = {"color": theme.NEUTRAL, "marker": "o", "markerfacecolor": "none"}
 
 
 @theme.themed
@@ -26,18 +29,10 @@ def dice_by_image(after: np.ndarray, before: np.ndarray | None) -> Figure:
     else:
         figure = Figure(figsize=(plots.WIDE, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.45, 1]})
-    edges = np.linspace(0, 100, BINS + 1)
+    edges = np.linspace(0, 100, BINS + 1).tolist()
     left.hist(100 * after, edges, color=theme.AFTER, alpha=0.85, label="after")
     if before is not None:
-        left.hist(
-            100 * before,
-            edges,
-            facecolor="none",
-            edgecolor=theme.BEFORE,
-            hatch="////",
-            linewidth=1.2,
-            label="zero-shot",
-        )
+        left.hist(100 * before, edges, label="zero-shot", **HATCHED)
         left.axvline(100 * before.mean(), color=theme.BEFORE, linestyle="--", label="mean, zero-shot")
     left.axvline(100 * after.mean(), color=theme.INK, linestyle="-", linewidth=1.2, label="mean, after")
     left.set(xlim=(0, 100), xlabel="Dice of an image (%)", ylabel="test images")
@@ -88,9 +83,7 @@ def dice_by_size(rows: Sequence[Mapping], order: Mapping[str, int]) -> Figure:
     for place, label in enumerate([None, *labels]):
         found = [row for row in rows if row["label"] == label and row["dice"] is not None]
         aside = 0.6 * (place / max(len(labels), 1) - 0.5)
-        look = (
-            theme.series(order[label]) if label else {"color": theme.NEUTRAL, "marker": "o", "markerfacecolor": "none"}
-        )
+        look = theme.series(order[label]) if label else HOLLOW
         x = [sizes.index(row["size"]) + aside for row in found]
         ax.plot(x, [100 * row["dice"] for row in found], **(look | {"linestyle": "none"}), label=label or "zero-shot")
     ax.set_xticks(range(len(sizes)), sizes)

@@ -7,8 +7,9 @@ import numpy as np
 
 from cliptune.report import words
 from cliptune.report.compare import Named, Place, interval_of_mean
-from cliptune.report.segment_read import SIZES, MaskPredictions, SegmentRecord
+from cliptune.report.segment_read import MaskPredictions, SegmentRecord
 from cliptune.report.segment_tables import by_image, parts
+from cliptune.report.segment_words import SIZES
 from cliptune.report.tables import Row, cost
 from cliptune.statistics import mean_and_deviation
 
@@ -37,9 +38,8 @@ def _group(records: Sequence[SegmentRecord]) -> Row:
     measured = [(record.after(), record.before()) for record in records]
     dice, deviation = mean_and_deviation([after.dice for after, _ in measured if after])
     iou, iou_deviation = mean_and_deviation([after.iou for after, _ in measured if after and after.iou is not None])
-    gain, gain_deviation = mean_and_deviation(
-        [after.dice - before.dice for after, before in measured if after and before]
-    )
+    gains = [after.dice - before.dice for after, before in measured if after and before]
+    gain, gain_deviation = mean_and_deviation(gains)
     first, costs = measured[0][0], [cost(record) for record in records]
     decoders = [words.number(record.run.get("decoder_parameters")) for record in records]
     return {

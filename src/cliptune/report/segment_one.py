@@ -17,13 +17,9 @@ from cliptune.report.segment_tables import (
     share_told,
     why_unpaired,
 )
+from cliptune.report.segment_words import images_told, prompts_told
 from cliptune.report.tables import Column, cost
 
-LEAK = (
-    "Prompts of the kind {kind} are written from the masks: they tell sizes, numbers or places of what is to be marked, "
-    "so part of the answer is in the question. Compare only with runs of the same kind; p1 says what is looked for and "
-    "no more."
-)
 PARTS = (
     Column("n", "images", words.count),
     Column("dice", "Dice after", words.percent),
@@ -38,7 +34,7 @@ def page_of(record: SegmentRecord) -> Page:
     """Everything the folder tells of one run."""
     return Page(
         title=record.name,
-        subtitle=f"{record.method} on {record.model} · {record.data} · {images_text(record)} · "
+        subtitle=f"{record.method} on {record.model} · {record.data} · {images_told(record.run.get('shots'))} · "
         f"prompts {words.plain(record.prompt_kind)} · seed {words.plain(record.run.get('seed'))}",
         verdict=verdict_of(record),
         tiles=tiles(record),
@@ -50,27 +46,18 @@ def page_of(record: SegmentRecord) -> Page:
             Section("cost", "What it cost, how it trained", cost_and_training(record, "Dice") + efficiency(record)),
             Section("data", "Data and prompts", data_and_prompts(record)),
             Section("settings", "Settings", settings(record)),
-            Section("provenance", "Provenance", [provenance(record, f"prompts {kind_text(record)}", None)]),
+            Section(
+                "provenance", "Provenance", [provenance(record, record.data, prompts_told(record.section("prompt")))]
+            ),
         ],
         rows=[run_row(record)],
     )
 
 
-def images_text(record: SegmentRecord) -> str:
-    """How many training images there were: shots are counted in all, there being no classes."""
-    shots = words.number(record.run.get("shots"))
-    return "all training images" if shots is None else words.these(int(shots), "training image")
-
-
-def kind_text(record: SegmentRecord) -> str:
-    texts = "; ".join(f"'{words.short(text, 60)}'" for text in record.prompt_texts)
-    return f"{words.plain(record.prompt_kind)}{f' ({texts})' if texts else ''}"
-
-
 def verdict_of(record: SegmentRecord) -> Verdict:
     """Against zero-shot on the same images: a gain is claimed only where the bootstrap interval lies above zero."""
     row, pair = headline(record), paired(record)
-    warned = (LEAK.format(kind=record.prompt_kind),) if record.leaks else ()
+    warned = (record.leak,) if record.leak else ()
     if row["dice"] is None:
         return Verdict("unknown", "No Dice was measured in this run.", warned)
     after = f"Dice {words.percent(row['dice'])} ({words.interval(row['interval'])})"
@@ -146,8 +133,8 @@ def result(record: SegmentRecord) -> list[Block]:
         blocks.append(
             Text(
                 f"On the same {words.these(pair['n'], 'test image')} the mean difference is "
-                f"{words.points(pair['difference'])} points, 95 % interval {words.difference_interval(pair['interval'])} "
-                "(paired bootstrap over images, 2,000 resamples)."
+                f"{words.points(pair['difference'])} points, 95 % interval "
+                f"{words.difference_interval(pair['interval'])} (paired bootstrap over images, 2,000 resamples)."
             )
         )
     return blocks + [Text(note) for note in disagreements(record)]
@@ -199,8 +186,8 @@ def sizes(record: SegmentRecord) -> list[Block]:
     """Dice by size of what is to be marked, and by group where the data has some."""
     blocks: list[Block] = []
     if by_size := parts(record, "per_size"):
-        columns = (Column("name", "to be marked"), Column("share", "share of the image", share_told), *PARTS)
-        blocks.append(Table("By size of what is to be marked", columns, by_size))
+        size = (Column("name", "to be marked"), Column("share", "share of the image", share_told))
+        blocks.append(Table("By size of what is to be marked", (*size, *PARTS), by_size))
     else:
         blocks.append(Text(f"Dice by size: {words.NOT_MEASURED}.", missing=True))
     if by_group := parts(record, "per_group"):
@@ -230,9 +217,8 @@ def data_and_prompts(record: SegmentRecord) -> list[Block]:
         ("training images", words.count(data.get("train"))),
         ("validation images", words.count(data.get("val"))),
         ("test images", words.count(data.get("test"))),
-        ("kind of prompts", record.prompt_kind),
-        *(("for example", f"'{text}'") for text in record.prompt_texts),
+        ("prompts", prompts_told(record.section("prompt"))),
         *(("note on the data", note) for note in data.get("notes") or ()),
     ]
     blocks: list[Block] = [facts("", rows)]
-    return [Text(f"Warning: {LEAK.format(kind=record.prompt_kind)}"), *blocks] if record.leaks else blocks
+    return [Text(f"Warning: {record.leak}"), *blocks] if record.leak else blocks

@@ -15,13 +15,9 @@ import numpy as np
 from cliptune.errors import UserError
 from cliptune.report import words
 from cliptune.report.read import PerImage, RunFolder, bounds_of, home_of, read_shared
+from cliptune.report.segment_words import SEGMENT, leak
 
-SEGMENT = "segment"
-"""`task` in run.json"""
-SIZES = ("nothing", "small", "medium", "large")
 COLUMNS = ("path", "prompt", "group", "dice", "iou", "truth", "found", "height", "width")
-HONEST = ("p0", "p1")
-"""kinds of prompts that say no more than what is looked for"""
 
 Value = TypeVar("Value")
 
@@ -82,15 +78,9 @@ class SegmentRecord(RunFolder):
         return str(kind) if kind else None
 
     @property
-    def prompt_texts(self) -> list[str]:
-        """At most three examples of what the model was told."""
-        found = self.section("prompt").get("texts")
-        return [str(text) for text in found][:3] if isinstance(found, list) else []
-
-    @property
-    def leaks(self) -> bool:
-        """Whether the prompts may tell what only the masks know."""
-        return self.prompt_kind is not None and self.prompt_kind not in HONEST
+    def leak(self) -> str:
+        """The warning that the prompts may tell what only the masks know; empty where they do not."""
+        return leak(self.prompt_kind)
 
     @property
     def variant(self) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from cliptune.report.captions import (
 )
 from cliptune.report.compare import Named, Place, name_all, pairs, shots_text
 from cliptune.report.segment_compare import Runs, by_size, gathered, groups, spread_over_images
-from cliptune.report.segment_one import LEAK
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_tables import headline, paired, run_row
 from cliptune.report.several_costs import costs, provenance
@@ -43,10 +42,11 @@ def page_of(records: Sequence[SegmentRecord], given: Sequence[str] | None = None
     places = list(dict.fromkeys(each.cell.place for each in runs))
     seeds = {each.cell.seed for each in runs}
     sets = list(dict.fromkeys(place.data for place in places))
+    kinds = list(dict.fromkeys(words.plain(record.prompt_kind) for record in records))
     return Page(
         title=f"{words.these(len(records), 'segmentation run')} compared",
         subtitle=f"{words.short(', '.join(labels), 160)} · {words.short(', '.join(sets), 80)} · "
-        f"{words.these(len(seeds), 'seed')}",
+        f"prompts {', '.join(kinds)} · {words.these(len(seeds), 'seed')}",
         verdict=with_warnings(verdict.of_several(runs, found), runs),
         tiles=tiles(rows, places),
         sections=[
@@ -65,8 +65,8 @@ def page_of(records: Sequence[SegmentRecord], given: Sequence[str] | None = None
 
 def with_warnings(found: Verdict, runs: Runs) -> Verdict:
     """The verdict, and a warning for every kind of prompts that tells of the masks."""
-    kinds = list(dict.fromkeys(each.record.prompt_kind for each in runs if each.record.leaks))
-    return Verdict(found.kind, found.lead, [*found.sentences, *(LEAK.format(kind=kind) for kind in kinds)])
+    warnings = dict.fromkeys(each.record.leak for each in runs if each.record.leak)
+    return Verdict(found.kind, found.lead, [*found.sentences, *warnings])
 
 
 def as_drawn(rows: Sequence[Row]) -> list[Row]:
@@ -152,13 +152,9 @@ def distributions(runs: Runs, places: Sequence[Place], order: dict[str, int]) ->
     """How Dice spreads over the test images, a box a method, at the usual number of shots."""
     blocks: list[Block] = []
     for index, place in enumerate(places):
-        here, said = at_shots(
-            [{"label": each.label, "shots": each.cell.shots} for each in runs if each.cell.place == place]
-        )
-        shots = here[0]["shots"]
-        seeds = {
-            label: records for (at_, label, many), records in gathered(runs).items() if (at_, many) == (place, shots)
-        }
+        rows = [{"label": each.label, "shots": each.cell.shots} for each in runs if each.cell.place == place]
+        shots, (_, said) = usual_shots(rows), at_shots(rows)
+        seeds = {label: found for (where_, label, n), found in gathered(runs).items() if (where_, n) == (place, shots)}
         first = spread_over_images([record for records in seeds.values() for record in records], zero_shot=True)
         boxes = {"zero-shot": first, **{label: spread_over_images(records) for label, records in seeds.items()}}
         told = {label: dice for label, dice in boxes.items() if dice is not None}

@@ -1,11 +1,14 @@
 """One SegmentRecord → rows: plain dicts, fractions 0–1, None for what was not measured."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from cliptune.report import words
-from cliptune.report.segment_read import SIZES, SegmentRecord
+from cliptune.report.read import bounds_of
+from cliptune.report.segment_read import SegmentRecord
+from cliptune.report.segment_words import SIZES
 from cliptune.report.tables import Row, cost, sign_test
 from cliptune.statistics import paired_bootstrap
 
@@ -71,7 +74,7 @@ def empty(record: SegmentRecord) -> Row | None:
     row: Row = {}
     for when, measure in measures.items():
         told = measure.told.get("empty") if measure else None
-        told = told if isinstance(told, dict) else {}
+        told = told if isinstance(told, Mapping) else {}
         row |= {f"{when}_n": words.number(told.get("n")), f"{when}_right": words.number(told.get("right"))}
     n = row["after_n"] or row["zero_shot_n"]
     if not n:
@@ -107,9 +110,8 @@ def parts(record: SegmentRecord, key: str) -> list[Row]:
 
 def share_told(bounds: Any) -> str:
     """Between which shares of the image a size lies: [0.01, 0.05] → '1.0–5.0 %'."""
-    return (
-        f"{words.interval(bounds)} %" if isinstance(bounds, list | tuple) and len(bounds) == 2 else words.NOT_MEASURED
-    )
+    ends = bounds_of(bounds)
+    return f"{words.interval(ends)} %" if ends else words.NOT_MEASURED
 
 
 def decoder_share(record: SegmentRecord) -> float | None:
