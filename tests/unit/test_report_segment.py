@@ -132,7 +132,7 @@ class TestByHand:
         [line] = csv.DictReader(path.open(newline=""))
         assert float(line["dice"]) == pytest.approx(0.75)
         assert float(line["gain"]) == pytest.approx(0.45)
-        assert (line["prompt"], line["better"], line["worse"], line["empty_right"]) == ("p1", "3", "1", "1")
+        assert (line["prompt"], line["better"], line["worse"], line["empty_right"]) == ("p1", "3", "1", "1.0")
         assert float(line["dice_small"]) == pytest.approx(0.75)
 
 
@@ -253,6 +253,7 @@ class TestSeveral:
             "few-shot (prompts p6)",
         }
         assert not [block for block in page.sections[1].blocks if isinstance(block, Table)]
+        assert any("few-shot (prompts p6): one method only" in said for said in page.verdict.sentences)
         assert any("Prompts of the kind p6" in said for said in page.verdict.sentences)
 
     def test_other_images_are_not_paired(self, tmp_path):

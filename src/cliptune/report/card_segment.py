@@ -5,7 +5,7 @@ from typing import Any
 
 from cliptune.report import words
 from cliptune.report.card_parts import backbone, bullets, data_rows, environment, front, inline, table, trained
-from cliptune.report.segment_words import images_told, leak, prompts_told
+from cliptune.report.segment_words import SIZES, images_told, leak, prompts_told
 
 CARD = """\
 ---
@@ -82,9 +82,8 @@ def results(metrics: Mapping[str, Any]) -> str:
     tests = {"this adapter": table(metrics, "test"), "zero-shot, the same images": table(metrics, "zero_shot")}
     for title, found in tests.items():
         lines.append(_line(title, found, words.interval(found.get("interval"))))
-    for size, found in table(tests["this adapter"], "per_size").items():
-        if isinstance(found, Mapping):
-            lines.append(_line(f"this adapter, {inline(size)}", found, ""))
+    sized = table(tests["this adapter"], "per_size")
+    lines += [_line(f"this adapter, {size}", table(sized, size), "") for size in SIZES if table(sized, size)]
     return "\n".join(lines)
 
 

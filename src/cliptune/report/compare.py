@@ -32,6 +32,12 @@ class Place(NamedTuple):
     protocol: str
 
 
+def told_apart(place: Place, places: Sequence[Place]) -> str:
+    """Data and backbone; the protocol too, where another of the places has the same of both."""
+    alike = [each for each in places if each[:2] == place[:2]]
+    return ", ".join(place if len(set(alike)) > 1 else place[:2])
+
+
 class Cell(NamedTuple):
     """A place, a number of shots and a seed: one draw of training images."""
 

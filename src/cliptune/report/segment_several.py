@@ -15,7 +15,7 @@ from cliptune.report.captions import (
     usual_shots,
     where,
 )
-from cliptune.report.compare import Named, Place, name_all, pairs, shots_text
+from cliptune.report.compare import Named, Place, name_all, pairs, shots_text, told_apart
 from cliptune.report.segment_compare import Runs, by_size, gathered, groups, spread_over_images
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_tables import headline, paired, run_row
@@ -83,7 +83,10 @@ def tiles(rows: Sequence[Row], places: Sequence[Place]) -> list[Tile]:
             continue
         here, _ = at_shots(known)
         here = sorted(here, key=lambda row: -row["dice"])
-        text = f"{words.short(place.data, 24)}, {shots_text(usual_shots(known))}"
+        alike = sum(each.data == place.data for each in places) > 1
+        text = (
+            f"{words.short(told_apart(place, places) if alike else place.data, 48)}, {shots_text(usual_shots(known))}"
+        )
         for row in here[: 3 if len(places) == 1 else 1]:
             beside = f"{words.points(row['gain'])} points over zero-shot" if row["gain"] is not None else ""
             found.append(Tile(f"{words.short(row['label'], 30)}; {text}", mean_and_spread(row), beside))
