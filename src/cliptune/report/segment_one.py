@@ -174,7 +174,7 @@ def distribution(record: SegmentRecord) -> list[Block]:
         f"Dice by image: {'; '.join(told)}.",
         wide=before is not None,
     )
-    return [drawing, Text(f"Quarters of the images lie apart at: {'; '.join(told)}.")]
+    return [drawing, Text(f"Quartiles of the images' Dice: {'; '.join(told)}.")]
 
 
 def quartiles(when: str, dice: np.ndarray) -> str:
