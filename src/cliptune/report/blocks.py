@@ -100,7 +100,37 @@ class Gallery:
     pictures: Sequence[Picture]
 
 
-Block = Text | Items | Table | Drawing | Gallery
+@dataclass(frozen=True)
+class Panel:
+    """One of the pictures of a test image that stand beside each other."""
+
+    source: str
+    """a data URI, empty where there is no thumbnail"""
+    name: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Triptych:
+    """One test image: as it is, as answered before and after."""
+
+    panels: Sequence[Panel]
+    said: str
+    beside: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """Test images with the marked masks drawn over them."""
+
+    kind: ClassVar[str] = "overlays"
+    title: str
+    explained: str
+    images: Sequence[Triptych]
+
+
+Block = Text | Items | Table | Drawing | Gallery | Overlays
 
 
 @dataclass(frozen=True)

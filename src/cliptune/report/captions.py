@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cliptune.report import words
-from cliptune.report.compare import Place, shots_text
+from cliptune.report.compare import Place, shots_text, told_apart
 from cliptune.report.tables import Column, Row
 
 
@@ -17,7 +17,7 @@ def opening(place: Place, places: Sequence[Place], text: str) -> str:
     """A caption's first words: with what sets this place apart, where there are several."""
     if len(places) == 1:
         return text[0].upper() + text[1:]
-    return f"{place.data}, {place.model}: {text}"
+    return f"{told_apart(place, places)}: {text}"
 
 
 def where(rows: Sequence[Row]) -> list[Column]:

@@ -1,21 +1,27 @@
-"""Several Records → rows: what to call them, means over seeds, and differences on the very same images."""
+"""Several runs → rows: what to call them, means over seeds, and differences on the very same images.
+
+Names, pairs and who leads ask a run for no more than `RunFolder` tells, so they serve every task; means are
+of runs that classify (of others: segment_compare.py).
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from cliptune.report import words
-from cliptune.report.read import Record
-from cliptune.report.tables import Row, cost, disagreement, retention
-from cliptune.statistics import harmonic, mean_and_deviation, paired_bootstrap
+from cliptune.report.read import RunFolder
+from cliptune.report.tables import Row, cost, retention, sign_test
+from cliptune.statistics import mean_and_deviation, paired_bootstrap
 
 LABEL_LENGTH = 44
 NOT_SETTINGS = {"recipe", "data", "model", "protocol", "method", "evaluate", "name", "seed", "checkpoint_seconds"}
 """tables and keys of a recipe that name something else of the run, or do not change what is learned"""
+
+AnyRun = TypeVar("AnyRun", bound=RunFolder)
 
 
 class Place(NamedTuple):
@@ -24,6 +30,12 @@ class Place(NamedTuple):
     data: str
     model: str
     protocol: str
+
+
+def told_apart(place: Place, places: Sequence[Place]) -> str:
+    """Data and backbone; the protocol too, where another of the places has the same of both."""
+    alike = [each for each in places if each[:2] == place[:2]]
+    return ", ".join(place if len(set(alike)) > 1 else place[:2])
 
 
 class Cell(NamedTuple):
@@ -43,12 +55,12 @@ def shots_text(shots: Any) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
+class Named(Generic[AnyRun]):
     """A record under the label it has in this comparison."""
 
     label: str
     cell: Cell
-    record: Record
+    record: AnyRun
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Pairs:
     refused: list[str] = field(default_factory=list)
 
 
-def protocol_of(record: Record) -> str:
+def protocol_of(record: RunFolder) -> str:
     """The protocol's name, with what sets this variant of it apart: those are other tasks, not other seeds."""
     chosen = record.section("recipe").get("protocol")
     chosen = chosen if isinstance(chosen, Mapping) else {}
@@ -71,6 +83,7 @@ def protocol_of(record: Record) -> str:
             "open set" if chosen.get("open_set") else "",
             "the target's val" if chosen.get("target_split") == "val" else "",
             f"sampler {chosen['sampler']}" if chosen.get("sampler") not in (None, "dassl") else "",
+            *record.variant,
         )
         if text
     ]
@@ -78,20 +91,20 @@ def protocol_of(record: Record) -> str:
     return f"{name} ({', '.join(told)})" if told else name
 
 
-def name_all(records: Sequence[Record], given: Sequence[str] | None = None) -> tuple[list[Named], list[str]]:
+def name_all(records: Sequence[AnyRun], given: Sequence[str] | None = None) -> tuple[list[Named[AnyRun]], list[str]]:
     """Label every record as `given`, or by what differs; of two of one label and cell the last stays, with a note."""
     model_hashes = defaultdict(set)
     for record in records:
         model_hashes[record.model].add(record.section("model").get("sha256"))
 
-    def place(record: Record) -> Place:
+    def place(record: RunFolder) -> Place:
         model = record.model
         if len(model_hashes[model]) > 1:
             model = f"{model} {str(record.section('model').get('sha256'))[:8]}"
         return Place(record.data, model, protocol_of(record))
 
     cells = [Cell(place(record), record.run.get("shots"), record.run.get("seed")) for record in records]
-    latest: dict[tuple[str, Cell], Named] = {}
+    latest: dict[tuple[str, Cell], Named[AnyRun]] = {}
     notes = []
     for label, cell, record in zip(given or labels(records, cells), cells, records, strict=True):
         named = Named(label, cell, record)
@@ -106,7 +119,7 @@ def name_all(records: Sequence[Record], given: Sequence[str] | None = None) -> t
     return list(latest.values()), notes
 
 
-def labels(records: Sequence[Record], cells: Sequence[Cell], without: str = "") -> list[str]:
+def labels(records: Sequence[RunFolder], cells: Sequence[Cell], without: str = "") -> list[str]:
     """The method's name, and those settings in which its runs differ.
 
     A method's own settings count wherever they differ. Other settings (learning rate, steps) count only where they
@@ -197,48 +210,6 @@ def _group(place: Place, label: str, shots: int | None, runs: Sequence[Named]) -
     }
 
 
-def by_test(runs: Sequence[Named]) -> list[Row]:
-    """Mean over seeds of every named test, where runs have several; base and novel also by their harmonic means.
-
-    The papers average harmonic means in two ways, so both are told: the mean over runs of each run's own, and the
-    harmonic mean of the mean accuracies.
-    """
-    gathered: dict[tuple, list[Record]] = defaultdict(list)
-    for each in runs:
-        if len(each.record.tests()) > 1:
-            gathered[(each.cell.place, each.label, each.cell.shots)].append(each.record)
-    rows: list[Row] = []
-    for (place, label, shots), records in gathered.items():
-        head = {"label": label, **place._asdict(), "shots": shots, "runs": len(records)}
-        means: dict[str, Row] = {}
-        for name in dict.fromkeys(name for record in records for name in record.tests()):
-            after = [found.accuracy for record in records if (found := record.after(name))]
-            before = [found.accuracy for record in records if (found := record.before(name))]
-            means[name] = _mean_row(head, name, after, before)
-        rows += means.values()
-        means_after, means_before = zip(*(record.harmonic_mean() for record in records))
-        after, before = _known(means_after), _known(means_before)
-        if after:
-            rows.append(_mean_row(head, "harmonic mean, mean of the runs'", after, before))
-            sides = [[means[half][key] for half in ("base", "novel")] for key in ("accuracy", "zero_shot")]
-            both = [harmonic(*side) if None not in side else None for side in sides]
-            of_means = {"accuracy": both[0], "deviation": None, "zero_shot": both[1]}
-            gain = both[0] - both[1] if both[0] is not None and both[1] is not None else None
-            rows.append({**head, "test": "harmonic mean, of the mean accuracies", **of_means, "gain": gain})
-    return rows
-
-
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
-
-
-def _mean_row(head: Row, test: str, after: Sequence[float], before: Sequence[float]) -> Row:
-    mean, deviation = mean_and_deviation(after)
-    zero_shot, _ = mean_and_deviation(before)
-    gain = mean - zero_shot if mean is not None and zero_shot is not None else None
-    return {**head, "test": test, "accuracy": mean, "deviation": deviation, "zero_shot": zero_shot, "gain": gain}
-
-
 def pairs(runs: Sequence[Named]) -> Pairs:
     """Every two labels, wherever both ran on the same episode: differences per image, never of unlike draws."""
     found = Pairs()
@@ -268,7 +239,7 @@ def _pair(place: Place, first: Mapping[tuple, Named], second: Mapping[tuple, Nam
         ours, theirs = one.record.predictions, other.record.predictions
         assert ours is not None
         assert theirs is not None
-        difference = ours.correct.astype(float) - theirs.correct
+        difference = ours.by_image - theirs.by_image
         by_images[ours.paths].append(difference)
         rows.append(
             {
@@ -280,7 +251,7 @@ def _pair(place: Place, first: Mapping[tuple, Named], second: Mapping[tuple, Nam
                 "n": len(ours),
                 "difference": float(difference.mean()),
                 "interval": paired_bootstrap([difference]),
-                **disagreement(theirs.correct, ours.correct),
+                **sign_test(theirs.by_image, ours.by_image),
             }
         )
     found.cells.extend(rows)
@@ -291,23 +262,29 @@ def _pair(place: Place, first: Mapping[tuple, Named], second: Mapping[tuple, Nam
 def _mean(rows: Sequence[Row], by_images: Mapping[tuple, Sequence[np.ndarray]]) -> Row:
     """Mean over cells. Cells on the same test images are averaged image by image first: one set is resampled once."""
     differences = [row["difference"] for row in rows]
-    sets = [np.mean(found, axis=0) for found in by_images.values()]
-    weights = [len(found) * len(by_images) / len(rows) for found in by_images.values()]
     mean, deviation = mean_and_deviation(differences)
     return {
         **{key: rows[0][key] for key in ("first", "second", "data", "model", "protocol")},
         "cells": len(rows),
-        "images": sum(len(each) for each in sets),
+        "images": sum(map(len, by_images)),
         "difference": mean,
         "deviation": deviation,
-        "interval": paired_bootstrap([weight * each for weight, each in zip(weights, sets)]),
+        "interval": interval_of_mean(by_images),
         "wins": sum(value > 0 for value in differences),
         "ties": sum(value == 0 for value in differences),
         "losses": sum(value < 0 for value in differences),
     }
 
 
-def why_no_pair(first: Record, second: Record) -> str:
+def interval_of_mean(by_images: Mapping[tuple, Sequence[np.ndarray]]) -> tuple[float, float]:
+    """95 % interval of the mean over cells of per-image differences [n], given by the test images they are about."""
+    cells = sum(map(len, by_images.values()))
+    sets = [np.mean(found, axis=0) for found in by_images.values()]
+    weights = [len(found) * len(by_images) / cells for found in by_images.values()]
+    return paired_bootstrap([weight * each for weight, each in zip(weights, sets)])
+
+
+def why_no_pair(first: RunFolder, second: RunFolder) -> str:
     """Empty where two runs saw the same episode and the same test images; otherwise the reason, in words."""
     ours, theirs = (record.section("data").get("episode_sha256") for record in (first, second))
     if not ours or not theirs:
@@ -322,12 +299,12 @@ def why_no_pair(first: Record, second: Record) -> str:
 
 
 def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:
-    """The best and second-best label at `place`, by mean accuracy over the cells all labels share."""
+    """The best and second-best label at `place`, by mean over the cells all labels share."""
     by_label: dict[str, dict[tuple, float]] = defaultdict(dict)
     for each in runs:
-        after = each.record.after()
-        if each.cell.place == place and after:
-            by_label[each.label][(each.cell.shots, each.cell.seed)] = after.accuracy
+        reached = each.record.reached
+        if each.cell.place == place and reached is not None:
+            by_label[each.label][(each.cell.shots, each.cell.seed)] = reached
     if len(by_label) < 2:
         return None
     common = set.intersection(*(set(cells) for cells in by_label.values()))

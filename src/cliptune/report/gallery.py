@@ -54,14 +54,14 @@ def picture(record: Record, after: Predictions, row: int) -> Picture:
     )
 
 
-def thumbnail(path: Path) -> str:
-    """A data URI of at most 112 pixels a side, the smaller of PNG and JPEG; empty where there is no such image."""
+def thumbnail(path: Path, side: int = SIDE) -> str:
+    """A data URI of at most `side` pixels a side, the smaller of PNG and JPEG; empty where there is no such image."""
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
     except OSError:
         return ""
-    image.thumbnail((SIDE, SIDE))
+    image.thumbnail((side, side))
     found: list[tuple[str, bytes]] = []
     options: Mapping[str, Mapping[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 82}}
     for kind, chosen in options.items():

@@ -10,7 +10,7 @@ from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, T
 from cliptune.report.compare import flatten, shots_text
 from cliptune.report.faults import confidence, errors, forgotten, picked
 from cliptune.report.gallery import galleries
-from cliptune.report.read import Record
+from cliptune.report.read import Record, RunFolder
 from cliptune.report.tables import (
     Column,
     beside_headline,
@@ -45,6 +45,7 @@ ACCURACIES = (
 
 def page_of(record: Record) -> Page:
     """Everything the folder tells of one run."""
+    told = f"{record.data}, {words.these(len(record.classes), 'class', 'classes')}"
     return Page(
         title=record.name,
         subtitle=f"{record.method} on {record.model} · {record.data} · {shots_text(record.run.get('shots'))} · "
@@ -61,7 +62,7 @@ def page_of(record: Record) -> Page:
             Section("images", "Images", galleries(record)),
             *([Section("selection", "Which tensors were picked", picked(record))] if selection(record) else []),
             Section("settings", "Settings", settings(record)),
-            Section("provenance", "Provenance", [provenance(record)]),
+            Section("provenance", "Provenance", [provenance(record, told, record.section("data").get("template"))]),
         ],
         rows=[run_row(record)],
     )
@@ -180,9 +181,9 @@ def disagreements(record: Record) -> list[str]:
     return notes
 
 
-def cost_and_training(record: Record) -> list[Block]:
-    """The loss curve beside the table of costs."""
-    rows, validated = steps(record), validations(record)
+def cost_and_training(record: RunFolder, measured: str = "accuracy") -> list[Block]:
+    """The loss curve beside the table of costs; `measured` is what the validation images were for."""
+    rows, validated = steps(record), validations(record, measured.lower())
     blocks: list[Block] = []
     if any(row["loss"] is not None or row["parts"] for row in rows):
         parts = list(dict.fromkeys(name for row in rows for name in row["parts"]))
@@ -194,10 +195,10 @@ def cost_and_training(record: Record) -> list[Block]:
         blocks.append(
             Drawing(
                 "loss",
-                plots.loss_curve(rows, validated),
+                plots.loss_curve(rows, validated, measured),
                 f"Training loss{told} over {words.these(rows[-1]['step'], 'step')}{then}"
                 f"{smooth if len(rows) > plots.MOST_POINTS else ''}. One run, so no interval. "
-                f"{'Below: accuracy on the validation images.' if validated else 'No validation during training.'}",
+                f"{f'Below: {measured} on the validation images.' if validated else 'No validation during training.'}",
                 f"Loss curve; the last loss is {words.decimals(last)}.",
             )
         )
@@ -205,17 +206,17 @@ def cost_and_training(record: Record) -> list[Block]:
         blocks.append(Text(f"Loss: {words.NOT_MEASURED}; metrics.jsonl tells of no training step.", missing=True))
     blocks.append(facts("Cost", [(name, show(cost(record)[key])) for key, (name, show) in COST.items()]))
     final = record.section("metrics").get("validation")
-    if isinstance(final, Mapping) and words.number(final.get("accuracy")) is not None:
+    if isinstance(final, Mapping) and (reached := words.number(final.get(measured.lower()))) is not None:
         n = words.number(final.get("n"))
         images = f" of {words.these(int(n), 'image')}" if n else ""
-        blocks.append(Text(f"Validation accuracy at the end: {words.percent(final['accuracy'])}{images}."))
+        blocks.append(Text(f"Validation {measured} at the end: {words.percent(reached)}{images}."))
     if record.unreadable_lines:
         lines = words.these(record.unreadable_lines, "line")
         blocks.append(Text(f"{lines} of metrics.jsonl could not be read and were left out."))
     return blocks
 
 
-def settings(record: Record) -> list[Block]:
+def settings(record: RunFolder) -> list[Block]:
     blocks: list[Block] = []
     own = list(flatten(record.section("settings")))
     blocks.append(facts(f"Settings of {record.method}", own) if own else Text("This method has no settings."))
@@ -228,7 +229,8 @@ def settings(record: Record) -> list[Block]:
     return blocks
 
 
-def provenance(record: Record) -> Table:
+def provenance(record: RunFolder, told: str, prompt: Any) -> Table:
+    """Where everything came from; what is told of the data and the prompt depends on the task."""
     model, data, machine = record.section("model"), record.section("data"), record.section("environment")
     splits = ", ".join(f"{key} {words.count(data.get(key))}" for key in ("train", "val", "test"))
     dirty = " with uncommitted changes" if machine.get("dirty") else ""
@@ -241,11 +243,11 @@ def provenance(record: Record) -> Table:
         ("backbone's source", model.get("source")),
         ("backbone's weights (sha256)", model.get("sha256")),
         ("backbone's parameters", words.count(model.get("parameters"))),
-        ("data", f"{record.data}, {words.these(len(record.classes), 'class', 'classes')}"),
+        ("data", told),
         ("images", splits),
         ("split", data.get("split")),
         *(("note on the data", note) for note in data.get("notes") or ()),
-        ("prompt", data.get("template")),
+        ("prompt", prompt),
         ("episode (sha256)", data.get("episode_sha256")),
         ("protocol", record.run.get("protocol")),
         ("shots", shots_text(record.run.get("shots"))),

@@ -1,20 +1,38 @@
 """`write_report`: run folders → one HTML file that needs nothing else; beside it CSV, Markdown and, if asked, LaTeX."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cliptune.errors import UserError
 from cliptune.files import write_text
-from cliptune.report import one_run, several_runs, theme
-from cliptune.report.blocks import Block, Drawing, Gallery, Items, Page, Table, Text
-from cliptune.report.read import read_record
+from cliptune.report import one_run, segment_one, segment_several, several_runs, theme
+from cliptune.report.blocks import Block, Drawing, Gallery, Items, Overlays, Page, Table, Text
+from cliptune.report.read import home_of, read_record, read_run
+from cliptune.report.segment_read import read_segment_record
+from cliptune.report.segment_words import SEGMENT
 from cliptune.report.tables import markdown_text, to_csv, to_latex, to_markdown
 
 TEMPLATE = "template.html.j2"
+CLASSIFY = "classify"
+"""the task of a run that names none"""
+
+
+class Pages(NamedTuple):
+    """How a task's folders are read and what pages are made of one and of several."""
+
+    read: Callable[[Path], Any]
+    one: Callable[[Any], Page]
+    several: Callable[[Sequence[Any]], Page]
+
+
+PAGES = {
+    CLASSIFY: Pages(read_record, one_run.page_of, several_runs.page_of),
+    SEGMENT: Pages(read_segment_record, segment_one.page_of, segment_several.page_of),
+}
 
 
 def write_report(
@@ -33,22 +51,42 @@ def write_report(
         every file written, the HTML first.
 
     Raises:
-        UserError: no folder given, or one that holds no finished run.
+        UserError: no folder given, one that holds no finished run, or runs of different tasks.
     """
     if not folders:
         raise UserError("there is no run to report on", "name one or more run folders: cliptune report runs/*")
-    records = [read_record(Path(folder)) for folder in dict.fromkeys(folders)]
-    home = records[0].folder
-    out = Path(out or (home / "report.html" if len(records) == 1 else "comparison.html"))
-    if plots is None and len(records) == 1 and out == home / "report.html":
+    homes = list(dict.fromkeys(home_of(Path(folder)) for folder in folders))
+    home, alone = homes[0], len(homes) == 1
+    out = Path(out or (home / "report.html" if alone else "comparison.html"))
+    if plots is None and alone and out == home / "report.html":
         plots = home / "plots"
-    page = one_run.page_of(records[0]) if len(records) == 1 else several_runs.page_of(records)
+    page = page_of(homes)
     texts = {out: render(page), out.with_suffix(".csv"): to_csv(page.rows), out.with_suffix(".md"): markdown(page)}
     if latex:
         texts[out.with_suffix(".tex")] = tex(page)
     for path, text in texts.items():
         write_text(path, text)
     return [*texts, *(write_figures(page, plots) if plots else [])]
+
+
+def page_of(folders: Sequence[Path]) -> Page:
+    """The page of one run folder, or of several whose runs are of one task.
+
+    Raises:
+        UserError: a folder that holds no finished run, an unknown task, or runs of different tasks.
+    """
+    tasks: dict[str, Path] = {}
+    for folder in folders:
+        task = str(read_run(folder).get("task") or CLASSIFY)
+        if task not in PAGES:
+            raise UserError(f"{folder}: no report knows the task {task!r}", f"give runs of: {', '.join(PAGES)}")
+        tasks.setdefault(task, folder)
+    if len(tasks) > 1:
+        told = ", ".join(f"{folder} is a run of the task '{task}'" for task, folder in tasks.items())
+        raise UserError(f"runs of different tasks have no measure in common: {told}", "report each task's runs apart")
+    pages = PAGES[next(iter(tasks))]
+    records = [pages.read(folder) for folder in folders]
+    return pages.one(records[0]) if len(records) == 1 else pages.several(records)
 
 
 def write_figures(page: Page, folder: Path) -> list[Path]:
@@ -116,4 +154,7 @@ def _markdown_block(block: Block) -> str:
             return f"*{markdown_text(block.alt)}* {markdown_text(block.caption)}"
         case Gallery():
             told = [f"{each.file} ({each.label}): {each.after}" for each in block.pictures]
+            return f"{markdown_text(block.title)} ({markdown_text(block.explained)}): {markdown_text('; '.join(told))}"
+        case Overlays():
+            told = [f"{each.file}: {each.said}" for each in block.images]
             return f"{markdown_text(block.title)} ({markdown_text(block.explained)}): {markdown_text('; '.join(told))}"

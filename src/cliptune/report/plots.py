@@ -34,8 +34,8 @@ def thinned(steps: ArrayLike, values: ArrayLike, most: int = MOST_POINTS) -> tup
 
 
 @theme.themed
-def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = ()) -> Figure:
-    """The loss and its parts by step; validation accuracy below, where there was any."""
+def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = (), measured: str = "accuracy") -> Figure:
+    """The loss and its parts by step; what was measured on validation images below, where there was any."""
     figure = Figure(figsize=(5.2, 4.6 if validated else 3.4), layout="constrained")
     ratios = {"height_ratios": [2.4, 1] if validated else [1]}
     panels = figure.subplots(len(ratios["height_ratios"]), 1, sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
@@ -49,7 +49,7 @@ def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = ()) -> Figure:
         x, y = thinned([step for step, _ in found], [value for _, value in found])
         look = theme.series(index) | {"marker": theme.MARKERS[index % 8] if len(lines) > 1 or len(x) < 3 else None}
         panels[0].plot(x, y, label=name, markevery=max(len(x) // 8, 1), markersize=4, **look)
-    panels[0].set_ylabel("loss (nats)")
+    panels[0].set_ylabel("loss (nats)" if measured == "accuracy" else "loss")
     panels[0].set_ylim(bottom=min(0.0, panels[0].get_ylim()[0]))
     if len(lines) > 1:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(len(lines), 4))
@@ -57,11 +57,11 @@ def loss_curve(rows: Sequence[Row], validated: Sequence[Row] = ()) -> Figure:
     if validated:
         panels[1].plot(
             [row["step"] for row in validated],
-            [100 * row["accuracy"] for row in validated],
+            [100 * row["value"] for row in validated],
             color=theme.AFTER,
             marker="o",
         )
-        panels[1].set_ylabel("validation\naccuracy (%)")
+        panels[1].set_ylabel(f"validation\n{measured} (%)")
     panels[-1].set_xlabel("step")
     return figure
 

@@ -88,7 +88,7 @@ def _hollow(ax: Axes, published: Sequence[Row], aside: float, look: dict) -> Non
 
 
 @theme.themed
-def accuracy_by_label(rows: Sequence[Row], order: dict[str, int]) -> Figure:
+def accuracy_by_label(rows: Sequence[Row], order: dict[str, int], measured: str = "accuracy") -> Figure:
     """A row per label and number of shots: what remains of the shots curve where there is one number of shots."""
     rows = [row for row in rows if row["accuracy"] is not None]
     figure, ax = theme.canvas(5.2, 1.3 + 0.36 * len(rows))
@@ -104,12 +104,12 @@ def accuracy_by_label(rows: Sequence[Row], order: dict[str, int]) -> Figure:
     names = [f"{row['label']}, {shots_text(row['shots'])}" if several else row["label"] for row in rows]
     ax.set_yticks(range(len(rows)), [words.short(name, 40) for name in names])
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xlabel("test accuracy (%)")
+    ax.set_xlabel(f"test {measured} (%)")
     return figure
 
 
 @theme.themed
-def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int]) -> Figure:
+def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int], measured: str = "accuracy") -> Figure:
     """Accuracy against trainable parameters (log axis); a label without any stands at the left, marked 'none'."""
     rows = [row for row in rows if row["trainable_parameters"] is not None and row["accuracy"] is not None]
     sizes = [row["trainable_parameters"] for row in rows if row["trainable_parameters"] > 0]
@@ -128,7 +128,7 @@ def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int]) -> Figure
     ax.minorticks_off()
     ax.set_xlim(min(ticks[0], low) / 1.6, high * 1.6)
     ax.set_xlabel("trainable parameters (count)")
-    ax.set_ylabel("test accuracy (%)")
+    ax.set_ylabel(f"test {measured} (%)")
     legend_below(figure, ax)
     return figure
 
@@ -143,7 +143,7 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 
 @theme.themed
-def forest(means: Sequence[Row], cells: Sequence[Row]) -> Figure:
+def forest(means: Sequence[Row], cells: Sequence[Row], measured: str = "accuracy") -> Figure:
     """A diamond per pair of labels (mean over cells) above its cells' squares; right of zero, the first is ahead."""
     lines: list[tuple[str, Row, bool]] = []
     for mean in means:
@@ -163,7 +163,7 @@ def forest(means: Sequence[Row], cells: Sequence[Row]) -> Figure:
         tick.set_fontweight("bold" if whole else "normal")
     ax.set_ylim(len(lines) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel("difference in accuracy (points); right of 0, the first named is ahead")
+    ax.set_xlabel(f"difference in {measured} (points); right of 0, the first named is ahead")
     return figure
 
 

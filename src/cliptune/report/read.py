@@ -1,4 +1,8 @@
-"""A run folder → `Record`. Nothing else is opened, and nothing is guessed: what a folder lacks is None."""
+"""A run folder → `Record`. Nothing else is opened, and nothing is guessed: what a folder lacks is None.
+
+`RunFolder` is what every task's runs share, and what a comparison needs of them; a `Record` is a run that classifies.
+Runs that segment are read in segment_read.py.
+"""
 
 import csv
 import json
@@ -19,10 +23,32 @@ ASIDE = ("validation",)
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """One row per test image, in the file's order."""
+class PerImage:
+    """What a run reached on every test image, in the file's order; what it is depends on the task."""
 
     paths: tuple[str, ...]
+
+    @property
+    def truths(self) -> tuple[Any, ...]:
+        """What is right for each image, as far as the file tells."""
+        raise NotImplementedError
+
+    @property
+    def by_image(self) -> np.ndarray:
+        """[n] float, from 0 to 1: its mean is the run's main measure."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def same_images(self, other: "PerImage") -> bool:
+        return self.paths == other.paths and self.truths == other.truths
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions(PerImage):
+    """One row per test image, in the file's order."""
+
     labels: tuple[str, ...]
     guesses: tuple[str, ...]
     scores: np.ndarray
@@ -32,11 +58,13 @@ class Predictions:
     def correct(self) -> np.ndarray:
         return np.array([label == guess for label, guess in zip(self.labels, self.guesses)], dtype=bool)
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    @property
+    def truths(self) -> tuple[str, ...]:
+        return self.labels
 
-    def same_images(self, other: "Predictions") -> bool:
-        return self.paths == other.paths and self.labels == other.labels
+    @property
+    def by_image(self) -> np.ndarray:
+        return self.correct.astype(float)
 
 
 @dataclass(frozen=True)
@@ -51,21 +79,16 @@ class Measure:
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
-    """A finished run, as its folder tells it."""
+class RunFolder:
+    """A finished run of any task, as its folder tells it."""
 
     folder: Path
     run: Mapping[str, Any]
     events: tuple[Mapping[str, Any], ...] = ()
-    predictions: Predictions | None = None
-    zero_shot_predictions: Predictions | None = None
+    predictions: PerImage | None = None
+    zero_shot_predictions: PerImage | None = None
     unreadable_lines: int = 0
     adapter_bytes: int | None = None
-
-    @cached_property
-    def features(self) -> Mapping[str, np.ndarray] | None:
-        """`before` and `after` [n d], image features of the first test, where the run kept them; read when needed."""
-        return read_features(self.folder / "features.safetensors")
 
     def section(self, name: str) -> Mapping[str, Any]:
         """The table `name` of run.json; empty where it is missing."""
@@ -88,6 +111,33 @@ class Record:
     @property
     def model(self) -> str:
         return str(self.section("model").get("name") or "unnamed model")
+
+    @property
+    def reached(self) -> float | None:
+        """The headline's measure after adapting, a fraction; None where it was not measured."""
+        raise NotImplementedError
+
+    @property
+    def variant(self) -> tuple[str, ...]:
+        """What makes this another task than a run of the same data and protocol, in words."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Record(RunFolder):
+    """A finished run that classifies."""
+
+    predictions: Predictions | None = None
+    zero_shot_predictions: Predictions | None = None
+
+    @cached_property
+    def features(self) -> Mapping[str, np.ndarray] | None:
+        """`before` and `after` [n d], image features of the first test, where the run kept them; read when needed."""
+        return read_features(self.folder / "features.safetensors")
+
+    @property
+    def reached(self) -> float | None:
+        return found.accuracy if (found := self.after()) else None
 
     @property
     def classes(self) -> list[str]:
@@ -146,23 +196,43 @@ def measure(name: str, found: Any) -> Measure | None:
     if not isinstance(found, Mapping) or (accuracy := words.number(found.get("accuracy"))) is None:
         return None
     n = words.number(found.get("n"))
-    bounds = found.get("interval")
-    if isinstance(bounds, list | tuple) and len(bounds) == 2 and all(words.number(each) is not None for each in bounds):
-        interval: tuple[float, float] | None = (float(bounds[0]), float(bounds[1]))
-    else:
-        interval = wilson(accuracy, int(n)) if n else None
+    interval = bounds_of(found.get("interval")) or (wilson(accuracy, int(n)) if n else None)
     return Measure(name, accuracy, None if n is None else int(n), interval, found)
 
 
+def bounds_of(found: Any) -> tuple[float, float] | None:
+    """Both ends of an interval that a run wrote; None for anything else."""
+    if isinstance(found, list | tuple) and len(found) == 2 and all(words.number(each) is not None for each in found):
+        return float(found[0]), float(found[1])
+    return None
+
+
 def read_record(folder: Path) -> Record:
-    """Read one finished run.
+    """Read one finished run that classifies.
 
     Raises:
         UserError: no run there, a run that is not finished, or a file that cannot be read.
     """
+    folder = home_of(folder)
+    return Record(
+        **read_shared(folder),
+        predictions=read_predictions(folder / "predictions.csv"),
+        zero_shot_predictions=read_predictions(folder / "zero_shot_predictions.csv"),
+    )
+
+
+def home_of(folder: Path) -> Path:
+    """The run folder, where its run.json was named instead."""
     folder = Path(folder)
-    if folder.name == "run.json":
-        folder = folder.parent
+    return folder.parent if folder.name == "run.json" else folder
+
+
+def read_shared(folder: Path) -> dict[str, Any]:
+    """What is read alike for every task: the fields of `RunFolder` but for the predictions.
+
+    Raises:
+        UserError: no run there, a run that is not finished, or a broken run.json.
+    """
     run = read_run(folder)
     if run.get("status") != "finished":
         raise UserError(
@@ -171,15 +241,13 @@ def read_record(folder: Path) -> Record:
         )
     events, unreadable = read_events(folder / "metrics.jsonl")
     adapter = folder / "adapter" / "adapter.safetensors"
-    return Record(
-        folder=folder,
-        run=run,
-        events=events,
-        unreadable_lines=unreadable,
-        predictions=read_predictions(folder / "predictions.csv"),
-        zero_shot_predictions=read_predictions(folder / "zero_shot_predictions.csv"),
-        adapter_bytes=adapter.stat().st_size if adapter.is_file() else None,
-    )
+    return {
+        "folder": folder,
+        "run": run,
+        "events": events,
+        "unreadable_lines": unreadable,
+        "adapter_bytes": adapter.stat().st_size if adapter.is_file() else None,
+    }
 
 
 def read_run(folder: Path) -> dict[str, Any]:

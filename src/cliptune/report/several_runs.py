@@ -16,7 +16,8 @@ from cliptune.report.captions import (
     usual_shots,
     where,
 )
-from cliptune.report.compare import Named, Pairs, Place, by_test, groups, leader, name_all, pairs, seen_from, shots_text
+from cliptune.report.compare import Named, Pairs, Place, groups, leader, name_all, pairs, seen_from, shots_text
+from cliptune.report.compare_tests import by_test
 from cliptune.report.papers import beside_papers, papers_table
 from cliptune.report.plots_loss import cross_entropy, loss_curves
 from cliptune.report.plots_selection import selection_maps
@@ -201,12 +202,25 @@ def trained(runs: Sequence[Named]) -> list[Section]:
     return found
 
 
-def differences(runs: Sequence[Named], found: Pairs, places: Sequence[Place]) -> list[Block]:
+ACCURACY = ("accuracy", ("only first right", "only second right", "McNemar p"))
+"""what runs differ in, and how images are counted that only one of two runs is better on"""
+
+
+def differences(
+    runs: Sequence[Named],
+    found: Pairs,
+    places: Sequence[Place],
+    measured: tuple[str, tuple[str, str, str]] = ACCURACY,
+) -> list[Block]:
+    """Every pair of labels over shared cells: a forest, the means and each cell."""
+    measure, (fixed, broken, p) = measured
     blocks: list[Block] = []
     for index, place in enumerate(places):
         if rows := at(found.means, place):
             best = leader(runs, place)
-            blocks.append(forest_of(index, rows, at(found.cells, place), place, places, best[0] if best else ""))
+            blocks.append(
+                forest_of(index, rows, at(found.cells, place), place, places, best[0] if best else "", measure)
+            )
     if not found.means:
         blocks.append(
             Text(f"Paired differences: {words.NOT_MEASURED}; no two runs saw the same episode.", missing=True)
@@ -233,9 +247,9 @@ def differences(runs: Sequence[Named], found: Pairs, places: Sequence[Place]) ->
             Column("n", "images", words.count),
             Column("difference", "difference, points", words.points),
             Column("interval", "95 % interval", words.difference_interval),
-            Column("fixed", "only first right", words.count),
-            Column("broken", "only second right", words.count),
-            Column("p", "McNemar p", bare_p),
+            Column("fixed", fixed, words.count),
+            Column("broken", broken, words.count),
+            Column("p", p, bare_p),
         )
         blocks.append(Table("Every cell", cell, found.cells, folded=True))
     if found.refused:
@@ -244,7 +258,13 @@ def differences(runs: Sequence[Named], found: Pairs, places: Sequence[Place]) ->
 
 
 def forest_of(
-    index: int, rows: Sequence[Row], cells: Sequence[Row], place: Place, places: Sequence[Place], best: str
+    index: int,
+    rows: Sequence[Row],
+    cells: Sequence[Row],
+    place: Place,
+    places: Sequence[Place],
+    best: str,
+    measure: str = "accuracy",
 ) -> Drawing:
     """All pairs while they are few, else those with the best label; their cells too, while they fit."""
     against = [seen_from(row, best) for row in rows if best in (row["first"], row["second"])]
@@ -256,7 +276,7 @@ def forest_of(
     which = f" Pairs with {best}, the highest mean; the table has all." if chosen is against else ""
     return Drawing(
         f"forest-{index}",
-        plots_compare.forest(chosen, shown if len(shown) + len(chosen) <= MOST_FOREST_ROWS else []),
+        plots_compare.forest(chosen, shown if len(shown) + len(chosen) <= MOST_FOREST_ROWS else [], measure),
         f"{opening(place, places, 'differences on the same test images')}. Lines: paired bootstrap 95 % interval over "
         f"test images, 2,000 resamples, n = {words.count(max(row['images'] for row in rows))}. The draws of training "
         f"images are taken as they are, so look at the spread between cells too.{which}",

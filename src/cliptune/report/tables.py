@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cliptune.report import words
-from cliptune.report.read import Measure, Predictions, Record
+from cliptune.report.read import Measure, Predictions, Record, RunFolder
 from cliptune.statistics import calibration, expected_calibration_error, mcnemar, wilson
 
 Row = dict[str, Any]
@@ -92,14 +92,20 @@ def paired_test(record: Record) -> Row | None:
 
 def disagreement(before: np.ndarray, after: np.ndarray) -> Row:
     """Counts of the four cases and the exact p value of fixed against broken."""
-    fixed, broken = int((after & ~before).sum()), int((before & ~after).sum())
     return {
         "both_right": int((after & before).sum()),
-        "fixed": fixed,
-        "broken": broken,
         "both_wrong": int((~after & ~before).sum()),
-        "p": mcnemar(fixed, broken),
+        **sign_test(before.astype(float), after.astype(float)),
     }
+
+
+def sign_test(before: np.ndarray, after: np.ndarray) -> Row:
+    """Images that are better after (fixed), worse (broken), and the exact p value of the one against the other.
+
+    Of rights and wrongs it is McNemar's test.
+    """
+    fixed, broken = int((after > before).sum()), int((after < before).sum())
+    return {"fixed": fixed, "broken": broken, "p": mcnemar(fixed, broken)}
 
 
 def beside_headline(record: Record) -> list[Row]:
@@ -122,7 +128,7 @@ def beside_headline(record: Record) -> list[Row]:
     ]
 
 
-def cost(record: Record) -> Row:
+def cost(record: RunFolder) -> Row:
     """Size, time and memory."""
     seconds = record.section("seconds")
     return {

@@ -56,8 +56,8 @@ def best_of(runs: Sequence[Named], place: Place) -> str | None:
         return shared[0]
     means = {}
     for label in dict.fromkeys(each.label for each in runs):
-        after = [found.accuracy for each in runs if each.label == label and (found := each.record.after())]
-        mean, _ = mean_and_deviation(after)
+        reached = [each.record.reached for each in runs if each.label == label]
+        mean, _ = mean_and_deviation([value for value in reached if value is not None])
         if mean is not None:
             means[label] = mean
     return max(means, key=lambda label: means[label]) if len(means) > 1 else None

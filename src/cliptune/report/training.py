@@ -1,14 +1,14 @@
-"""What a Record tells of its training → rows: losses by step, validations, and what AST picked."""
+"""What a run tells of its training → rows: losses by step, validations, and what AST picked."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from cliptune.report import words
-from cliptune.report.read import Record
+from cliptune.report.read import RunFolder
 from cliptune.report.tables import Row
 
 
-def steps(record: Record) -> list[Row]:
+def steps(record: RunFolder) -> list[Row]:
     """Training steps, counted on through the phases; a step repeated after a resume counts as its last telling."""
     told: dict[tuple[str, int], Mapping[str, Any]] = {}
     for event in record.events:
@@ -36,17 +36,17 @@ def steps(record: Record) -> list[Row]:
     return rows
 
 
-def validations(record: Record) -> list[Row]:
-    """Validation accuracy by step, where the run validated."""
+def validations(record: RunFolder, measured: str = "accuracy") -> list[Row]:
+    """What was measured on the validation images by step (`step` and `value`), where the run validated."""
     told = {
-        int(step): words.number(event.get("accuracy"))
+        int(step): words.number(event.get(measured))
         for event in record.events
         if event.get("event") == "validated" and (step := words.number(event.get("step"))) is not None
     }
-    return [{"step": step, "accuracy": accuracy} for step, accuracy in sorted(told.items()) if accuracy is not None]
+    return [{"step": step, "value": value} for step, value in sorted(told.items()) if value is not None]
 
 
-def selection(record: Record) -> list[Row]:
+def selection(record: RunFolder) -> list[Row]:
     """AST's choice, a row per tensor: where it stands, its score if it has one, whether it was picked or is inert."""
     chosen = record.section("selection")
     scores = chosen.get("scores")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cliptune.report import words
 from cliptune.report.blocks import Kind, Verdict
-from cliptune.report.compare import Named, Pairs, Place, leader, seen_from
+from cliptune.report.compare import Named, Pairs, Place, leader, seen_from, told_apart
 from cliptune.report.read import Record
 from cliptune.report.tables import Row, every_test, headline, paired_test, retention, why_unpaired
 from cliptune.report.ties import is_ahead
@@ -81,7 +81,7 @@ def forgotten(record: Record) -> str:
 def of_several(runs: Sequence[Named], found: Pairs) -> Verdict:
     """Who is ahead at every place, as far as paired differences allow."""
     places = list(dict.fromkeys(each.cell.place for each in runs))
-    told = [_at(place, runs, found) for place in places]
+    told = [_at(place, told_apart(place, places), runs, found) for place in places]
     kinds = {kind for kind, _ in told}
     kind: Kind = "gain" if kinds == {"gain"} else "even" if kinds <= {"gain", "even"} else "unknown"
     leads: dict[Kind, str] = {
@@ -92,8 +92,7 @@ def of_several(runs: Sequence[Named], found: Pairs) -> Verdict:
     return Verdict(kind, leads[kind], [sentence for _, sentence in told])
 
 
-def _at(place: Place, runs: Sequence[Named], found: Pairs) -> tuple[Kind, str]:
-    where = f"{place.data}, {place.model}"
+def _at(place: Place, where: str, runs: Sequence[Named], found: Pairs) -> tuple[Kind, str]:
     best = leader(runs, place)
     if best is None:
         several = len({each.label for each in runs if each.cell.place == place}) > 1
