@@ -1,4 +1,7 @@
-"""Sets of images with masks and prompts, by name or by path. A set is one module here with `FACTS` and `load`."""
+"""Sets of images with masks and prompts, by name or by path. A set is one module here with `FACTS` and `load`.
+
+A module with several sets lists them in `tasks`; they are called by both names, as 'world/objects'.
+"""
 
 import importlib
 import pkgutil
@@ -12,9 +15,16 @@ from cliptune.errors import UserError
 from cliptune.registry import find, nearest, plain
 
 
+@cache
+def _tasks() -> dict[str, tuple[str, ...]]:
+    """The modules here and the sets each one has, () for a single one."""
+    found = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return {name: getattr(importlib.import_module(f"{__name__}.{name}"), "tasks", ()) for name in found}
+
+
 def names() -> list[str]:
-    """Every set that has a module here, sorted; imports none of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """Every set there is, sorted."""
+    return [name for module, tasks in _tasks().items() for name in sorted(f"{module}/{t}" for t in tasks) or [module]]
 
 
 @cache
@@ -28,7 +38,7 @@ def aliases() -> dict[str, str]:
 
 
 def _facts(name: str) -> Facts:
-    return importlib.import_module(f"{__name__}.{name}").FACTS
+    return importlib.import_module(f"{__name__}.{name.partition('/')[0]}").FACTS
 
 
 def open_masks(
@@ -39,7 +49,7 @@ def open_masks(
     Args:
         name: an existing folder with images/ and masks/, unless `root` holds a set of that name; else a set's name
             (case, '-' and '_' do not matter).
-        root: the folder that holds the named sets.
+        root: the folder that holds the named sets; drawn ones need none.
         missing: 'skip' keeps the images whose files are all there.
         prompt: what to look for in your own images, where no prompts.csv says it; a named set has its own word.
 
@@ -60,12 +70,15 @@ def open_masks(
     try:
         known = find_masks(str(name))
     except UserError:
-        if "/" in str(name) or str(name).startswith((".", "~")):
+        drawn = bool(_tasks().get(str(name).partition("/")[0]))
+        if not drawn and ("/" in str(name) or str(name).startswith((".", "~"))):
             raise _no_folder(path) from None
         raise
     if prompt is not None:
         raise UserError(f"a prompt with the set '{known}'", "it is for your own images; leave it out")
-    return importlib.import_module(f"{__name__}.{known}").load(root=root, missing=missing)
+    module, _, task = known.partition("/")
+    part = {"task": task} if task else {}
+    return importlib.import_module(f"{__name__}.{module}").load(root=root, missing=missing, **part)
 
 
 def _own_masks(path: Path, missing: Missing, prompt: str | None) -> MaskSet:
@@ -81,7 +94,7 @@ def _own_masks(path: Path, missing: Missing, prompt: str | None) -> MaskSet:
 
 
 def find_masks(name: str) -> str:
-    """The module name of a set by any of its names; case, '-' and '_' do not matter.
+    """The name of a set as `names` has it by any of its names; case, '-' and '_' do not matter.
 
     Raises:
         UserError: no set is called that; offers the nearest.

@@ -37,7 +37,7 @@ _DIMMED = 0.9
 _WHITE_ON_BLACK = 0.2
 _ALONE, _COUNTED = 0.56, 0.68
 """part of the shapes that stand alone, and of the others that are several equal ones and not two different ones"""
-_CONTRAST = 0.5
+CONTRAST = 0.5
 """smallest RGB distance between a thing and its ground"""
 
 TEXTURES = ("plain", "striped", "dotted", "checkered", "gradient", "speckled")
@@ -159,20 +159,21 @@ def _random_paint(rng: Random) -> Paint:
 def _paint_with(rng: Random, colour: str) -> Paint:
     """A thing of this colour on a ground on which it can be seen."""
     dimmed = colour not in DARK and rng.random() < _DIMMED
-    grounds = [name for name in COLOURS if _distance(name, colour) > _CONTRAST]
+    grounds = [name for name in COLOURS if colour_distance(name, colour) > CONTRAST]
     if dimmed:
         grounds = [name for name in grounds if name not in _TOO_BRIGHT_TO_DIM]
     return Paint(colour, rng.choice(grounds), dimmed)
 
 
-def _distance(one: str, other: str) -> float:
+def colour_distance(one: str, other: str) -> float:
+    """RGB distance of two of `COLOURS`, 0..√3."""
     return math.dist(COLOURS[one], COLOURS[other])
 
 
 def _random_companion(rng: Random, paint: Paint) -> Companion:
     while True:
         shape, colour = rng.choice(SHAPES), rng.choice(list(COLOURS))
-        seen = _distance(colour, paint.ground) > _CONTRAST and not (paint.dimmed and colour in DARK)
+        seen = colour_distance(colour, paint.ground) > CONTRAST and not (paint.dimmed and colour in DARK)
         if seen and (colour, shape) not in HELD_OUT_PAIRS:
             return Companion(shape, colour, rng.choice(("right", "below")))
 
