@@ -199,7 +199,7 @@ def mini(inert: Inert = "skip") -> Segmenter:
 
     tokenizer = AutoTokenizer.from_pretrained(zoo.MINI, local_files_only=True)
     return Segmenter(
-        segmenter.mini_segmenter(), tokenizer, Preprocess.read(segmenter.FOLDER), "mini", str(zoo.MINI), inert
+        segmenter.mini_segmenter(), tokenizer, Preprocess.read(segmenter.SEGMENTER), "mini", str(zoo.MINI), inert
     )
 
 
