@@ -80,7 +80,7 @@ def _settings(kind: type[Method]) -> list[str]:
         section, _, name = key.partition(".")
         default = plain(getattr(KINDS[section](), name))
         given = {preset: values.get(key, default) for preset, values in presets.items()}
-        if any(value != default for value in given.values()):
+        if any(given[preset] != default for preset in names if key in kind.presets.get(preset, {})):
             rows.append((key, default, field_help(KINDS[section])[name], given))
     if not rows:
         return ["None."]
