@@ -165,7 +165,11 @@ class SegmentPlan:
             f"{len(episode.val)} val, {len(episode.test)} test images at {self.preprocess.size} pixels"
         )
         more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
-        return f"{line}\nprompt {episode.prompt}: {texts[0]!r}{more}"
+        told = f"{line}\nprompt {episode.prompt}: {texts[0]!r}{more}"
+        if blocks := list(dict.fromkeys(site.rpartition(".")[0] for site in self.backbone.dead_sites())):
+            what = "adapted and inert" if self.backbone.keeps_inert else "left out"
+            told += f"\n{', '.join(blocks)}: {what}, for the decoder does not read what they compute"
+        return told
 
     def told(self) -> dict[str, Any]:
         """What run.json says of task, data and protocol."""
@@ -186,6 +190,7 @@ class SegmentPlan:
             "tests": {"test": {"data": maskset.name, "images": len(episode.test)}},
             "prompt": {"kind": episode.prompt, "texts": self.prompts[:3]},
             "side": self.preprocess.size,
+            "left_out": [] if self.backbone.keeps_inert else self.backbone.dead_sites(),
             "decoder_parameters": decoder,
             "protocol": episode.protocol,
             "shots": episode.shots,

@@ -1,5 +1,7 @@
 """Our forward through CLIPSeg against transformers', parameter counts, and gradients that reach what they should."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -103,6 +105,23 @@ def test_blocks_above_those_the_decoder_reads_are_left_out_or_declared_inert() -
     assert {name.rpartition(".")[0] for name in inert} == {site for site in dead if site[-1] in "qkvo"}
 
 
+def test_a_plan_says_what_is_left_out() -> None:
+    from cliptune.datasets.mask_sets import open_masks
+    from cliptune.planning import prepare
+
+    def plan(inert: str) -> object:
+        tables = {**load_tables("lora"), "segment": {"inert": inert, "side": 64}}
+        return prepare(tables, {}, "small", backbone=small(inert, layers=[0, 1]), imageset=open_masks("world/objects"))
+
+    skipped, kept = plan("skip"), plan("keep")
+    dead = [f"vision.{block}.{part}" for block in (2, 3) for part in sites.PARTS]
+    assert skipped.told()["left_out"] == dead
+    assert kept.told()["left_out"] == []
+    assert "vision.2, vision.3: left out" in skipped.summary()
+    assert "vision.2, vision.3: adapted and inert" in kept.summary()
+    assert kept.size().most > skipped.size().most
+
+
 def second_step(segmenter: Segmenter, method: Method, trained: str, side: int) -> tuple[WithDecoder, dict[str, Tensor]]:
     """Gradients after the second backward pass; LoRA's A has none at the first, where B is zero."""
     torch.manual_seed(0)
@@ -148,13 +167,13 @@ def test_gradients_reach_every_number_of_a_small_model(name: str) -> None:
     check_gradients(small(), name, side=64)
 
 
-def small(inert: str = "skip") -> Segmenter:
+def small(inert: str = "skip", layers: Sequence[int] = (0, 1, 2)) -> Segmenter:
     """Four image blocks of which the decoder reads the first three."""
     config = zoo.segmenter_config(NAME)
     for tower in (config.vision_config, config.text_config):
         tower.hidden_size, tower.intermediate_size, tower.num_hidden_layers, tower.num_attention_heads = 32, 64, 4, 2
     config.projection_dim = config.vision_config.projection_dim = config.text_config.projection_dim = 16
-    config.extract_layers, config.reduce_dim, config.decoder_intermediate_size = [0, 1, 2], 16, 32
+    config.extract_layers, config.reduce_dim, config.decoder_intermediate_size = list(layers), 16, 32
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CLIPSegForImageSegmentation(config).float()
