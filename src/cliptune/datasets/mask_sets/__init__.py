@@ -81,7 +81,7 @@ def _open(name: str, root: str | Path | None, missing: Missing, prompt: str | No
     if root is not None and not Path(root).expanduser().is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     path = Path(name).expanduser()
-    if path.is_dir() and not _lies_below(str(name), root):
+    if path.is_dir() and not lies_below(str(name), root):
         return _own_masks(path, missing, prompt)
     if path.is_file():
         raise UserError(f"{path} is no folder", "give a folder with images/ and masks/")
@@ -121,7 +121,7 @@ def find_masks(name: str) -> str:
     return others.get(plain(name)) or find(name, names(), "set of images with masks")
 
 
-def _lies_below(name: str, root: str | Path | None) -> bool:
+def lies_below(name: str, root: str | Path | None) -> bool:
     """Whether a set of that name lies below `root`."""
     if root is None or "/" in name:
         return False
