@@ -57,6 +57,8 @@ def mark_files(run: Run, paths: Sequence[Path], out: Path, prompt: str | None) -
     if prompt is None and len(texts) != 1:
         raise UserError("the run was trained to find different things", f"say what to mark: --prompt {texts[0]!r}")
     words = texts[0] if prompt is None else prompt
+    if not words.strip() and prompt is not None:
+        raise UserError("the prompt is empty", "say what to mark: --prompt polyp")
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: no such image file", "give image files or folders")

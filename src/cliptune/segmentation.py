@@ -245,9 +245,7 @@ def prepare_segment(
     assert settings is not None
     if data.template or data.names:
         key = "template" if data.template else "names"
-        raise UserError(
-            f"data.{key} is for classification", "prompts: --set segment.prompt=p1, or segment.words for your own"
-        )
+        raise UserError(f"data.{key} is for classification", "--prompt says what to mark")
     if maskset is not None and not isinstance(maskset, MaskSet):
         raise UserError(f"'{maskset.name}' has no masks", "give images with masks: cliptune.masks(…)")
     if backbone is not None and not isinstance(backbone, Segmenter):

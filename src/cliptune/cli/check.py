@@ -20,6 +20,7 @@ def check(
     root: options.Root = None,
     model: options.Model = None,
     task: options.Task = "auto",
+    prompt: options.Prompt = None,
     shots: options.Shots = None,
     seed: options.Seed = None,
     protocol: options.Protocol = None,
@@ -49,7 +50,7 @@ def check(
     from cliptune.pipeline import prepare
     from cliptune.recipe import load_tables
 
-    chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments)
+    chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments, prompt)
     if recipe is None:
         _data_alone(chosen, task, protocol or shots or seed or memory, thumbnails, most, zero_shot, device)
         return

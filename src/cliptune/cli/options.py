@@ -1,5 +1,6 @@
 """Options that several verbs share, and how they become a recipe's settings."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,10 @@ Data = Annotated[
 Root = Annotated[str | None, typer.Option(help="Folder that holds the named data sets.")]
 Model = Annotated[str | None, typer.Option(help="Zoo name, hub id or folder. [default: mini]")]
 Task = Annotated[str, typer.Option(help="classify, segment, or auto: segment where the data are images with masks.")]
+Prompt = Annotated[
+    str | None,
+    typer.Option(help="Segmentation: what to mark in your own images, or the kind of prompt of a set: p1, random."),
+]
 Shots = Annotated[
     str | None, typer.Option(help="Training images per class, or all. [default: 16; all where the protocol says so]")
 ]
@@ -49,6 +54,7 @@ def settings(
     protocol: str | None,
     dtype: str | None,
     assignments: list[str] | None,
+    prompt: str | None = None,
 ) -> dict[str, Any]:
     """The options given, as dotted settings; `--set` wins.
 
@@ -66,5 +72,7 @@ def settings(
         "protocol.name": protocol,
         "train.dtype": dtype,
     }
+    if prompt is not None:
+        given["segment.prompt" if re.fullmatch(r"p\d+|random|auto", prompt) else "segment.words"] = prompt
     chosen = {key: value for key, value in given.items() if value is not None}
     return chosen | dict(parse_assignment(text) for text in assignments or [])

@@ -14,6 +14,7 @@ def train(
     root: options.Root = None,
     model: options.Model = None,
     task: options.Task = "auto",
+    prompt: options.Prompt = None,
     shots: options.Shots = None,
     seed: options.Seed = None,
     protocol: options.Protocol = None,
@@ -42,7 +43,7 @@ def train(
     if resume and fresh:
         raise UserError("--resume and --fresh together make no sense", "give one of them")
     trackers = installed(track or [])
-    chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments)
+    chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments, prompt)
     try:
         plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, task=task)
         describe_plan(plan)

@@ -1,0 +1,136 @@
+"""Segmentation from the command line with the shipped segmenter: your own folder, every verb, wrong input."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+from cliptune.datasets.mask_sets import open_masks
+from tests.cli.test_wrong_input import refused  # noqa: F401
+from tests.command import Cliptune
+
+QUICK = ("--device", "cpu", "--set", "train.steps=4", "--set", "train.batch=4")
+PAIRS = 16
+
+
+@pytest.fixture
+def things(tmp_path: Path) -> Path:
+    """A folder with images/ and masks/, as somebody has them: photographs as JPEG, masks as PNG."""
+    folder, drawn = tmp_path / "things", open_masks("world/objects")
+    for number, item in enumerate(drawn.test[:PAIRS]):
+        for kind, picture in (
+            ("images", drawn.read_image(item).resize((120, 90))),
+            ("masks", Image.fromarray(255 * drawn.read_mask(item)).resize((120, 90), Image.Resampling.NEAREST)),
+        ):
+            place = folder / kind / f"{number:02d}.{'jpg' if kind == 'images' else 'png'}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(place)
+    return folder
+
+
+def test_your_own_folder_through_every_verb(things: Path, cliptune: Cliptune) -> None:
+    words = ("--data", things, "--prompt", "the bright thing")
+    assert "the bright thing" in cliptune("check", "dora", *words, *QUICK).done().out
+    said = cliptune("train", "dora", *words, *QUICK, "--out", "run", "--json").done().json
+    assert said["task"] == "segment"
+    assert said["recipe"]["segment"]["prompt"] == "p1"
+    assert said["prompt"] == {"kind": "p1", "texts": ["the bright thing"]}
+    assert said["decoder_parameters"] == 45_281
+    assert said["metrics"]["test"]["n"] == said["data"]["test"]
+    again = cliptune("train", "dora", *words, *QUICK, "--out", "run", "--json").done().json
+    assert again["finished"] == said["finished"], "an equal finished run is returned as it is"
+
+    told = cliptune("evaluate", "run", "--json").done().json
+    assert told["adapted"]["dice"] == pytest.approx(said["metrics"]["test"]["dice"], abs=1e-6)
+    assert told["zero_shot"]["dice"] == pytest.approx(said["metrics"]["zero_shot"]["dice"], abs=1e-6)
+    other = cliptune("evaluate", "run", "--data", "world/objects", "--json").done().json
+    assert other["adapted"]["n"] == 200
+
+    found = cliptune("predict", "run", things / "images", "--out", "marked", "--json").done().json["predictions"]
+    assert len(found) == PAIRS
+    for row in found:
+        mask = np.asarray(Image.open(row["mask"]))
+        assert mask.shape == (90, 120)
+        assert set(np.unique(mask)) <= {0, 255}
+        assert row["share"] == pytest.approx((mask > 0).mean())
+        assert Image.open(row["overlay"]).size == (120, 90)
+
+    cliptune("merge", "run", "merged").done()
+    model = CLIPSegForImageSegmentation.from_pretrained("merged").eval()
+    processor = CLIPSegProcessor.from_pretrained("merged")
+    image = Image.open(things / "images" / "00.jpg")
+    given = processor(text=["the bright thing"], images=[image], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        logits = model(**given).logits
+    large = torch.nn.functional.interpolate(logits[:, None], (90, 120), mode="bilinear", align_corners=False)[0, 0]
+    ours = np.asarray(Image.open("marked/00.png")) > 0
+    assert ((large > 0).numpy() == ours).mean() > 0.999, "transformers alone marks the same pixels"
+
+    assert "Dice" in cliptune("report", "run").done().out + Path("run/report.md").read_text("utf-8")
+    rows = list(csv.DictReader(Path("run/predictions.csv").read_text("utf-8").splitlines()))
+    assert len(rows) == said["data"]["test"]
+    assert json.loads(Path("run/episode.json").read_text("utf-8"))["sha256"] == said["data"]["episode_sha256"]
+
+
+def test_a_run_is_repeated_from_its_recipe(things: Path, cliptune: Cliptune) -> None:
+    words = ("--data", things, "--prompt", "thing", "--shots", 5)
+    first = cliptune("train", "lora", *words, *QUICK, "--out", "first", "--json").done().json
+    again = cliptune("train", "first/recipe.toml", "--out", "again", "--device", "cpu", "--json").done().json
+    assert first["shots"] == 5
+    assert first["data"]["train"] == 5
+    assert again["metrics"] == first["metrics"]
+    assert Path("again/predictions.csv").read_bytes() == Path("first/predictions.csv").read_bytes()
+
+
+def test_plateau_patience_and_resume_of_a_stopped_run(cliptune: Cliptune) -> None:
+    words = ("--data", "world/glyphs", "--shots", 12, "--device", "cpu", "--preset", "paper", "--set", "train.batch=6")
+    words = (*words, "--set", "train.epochs=4", "--set", "train.patience=2", "--set", "train.plateau_patience=0")
+    said = cliptune("train", "decoder", *words, "--set", "train.lr=1e-6", "--out", "run", "--json").done().json
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text("utf-8").splitlines()]
+    seen = [line for line in lines if line["event"] == "validated"]
+    assert [line["step"] for line in seen] == [2, 4, 6, 8][: len(seen)], "once an epoch"
+    assert all(0 <= line["dice"] <= 1 and "accuracy" not in line for line in seen)
+    assert said["training"]["best"]["dice"] == max(line["dice"] for line in seen[:1])
+
+
+LINES = [
+    ("train linear_probe --data world/glyphs", "linear_probe cannot be trained to mark images"),
+    ("train decoder --data digits", "decoder cannot be trained to classify"),
+    ("train dora --data digits --task segment", "digits"),
+    ("train dora --data world/glyphs --task mark", "--task mark"),
+    ("train dora --data world/glyphs --set segment.prompt=p7", "p7"),
+    ("train dora --data world/glyphs --set segment.side=100", "segment.side = 100 is not a multiple"),
+    ("train dora --data world/glyphs --model vit-b-16", "vit-b-16"),
+    ("train dora --data world/glyphs --shots 4000", "400 training images"),
+    ("train dora --data world/glyphs --set loss.text=25", "compare class scores"),
+    ("train dora --data world/glyphs --set data.template='\"a {}\"'", "data.template is for classification"),
+    ("train decoder --data world/glyphs --set segment.decoder=none", "trains nothing"),
+    ("train dora --data world/glyphs --protocol base-to-novel", "base-to-novel is for classification"),
+    ("train dora --data world/glyphs --memory 1KB", "for one image"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), LINES)
+def test_wrong_requests_are_refused(line: str, told: str, refused: Callable[..., tuple[str, str]]) -> None:  # noqa: F811
+    import shlex
+
+    what, _fix = refused(*shlex.split(line))
+    assert told in what
+
+
+def test_verbs_of_the_other_task_are_refused(
+    things: Path,
+    cliptune: Cliptune,
+    refused: Callable[..., tuple[str, str]],  # noqa: F811
+) -> None:
+    cliptune("train", "lora", "--data", things, "--prompt", "thing", *QUICK, "--out", "run").done()
+    assert "--top" in refused("predict", "run", things / "images", "--top", 3)[0]
+    assert "--template" in refused("evaluate", "run", "--template", "a {}")[0]
+    assert "nothing.png" in refused("predict", "run", "nothing.png")[0]
+    assert "--prompt" in refused("predict", "run", things / "images", "--prompt", "")[1]
