@@ -78,7 +78,7 @@ def test_zero_shot_of_what_can_be_read(tmp_path: Path, cliptune: Cliptune) -> No
     for part in ("train", "test"):
         lesions(folder / part, 4)
     (folder / "test/masks/02.png").write_text("no image")
-    words = ("check", "--data", folder, "--zero-shot", "--device", "cpu", "--set", 'segment.words="a red box"')
+    words = ("check", "--data", folder, "--zero-shot", "--device", "cpu", "--prompt", "a red box")
     assert "is not an image" in cliptune(*words).err
     said = cliptune(*words, "--set", "data.missing=skip").done()
     assert "zero-shot, mini at 96 pixels, prompt p1 ('a red box'): Dice" in said.out
