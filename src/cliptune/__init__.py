@@ -8,6 +8,13 @@
     run.predict(["seven.png"])
     run.merge("merged/")
 
+Where images are to be marked, not classified:
+
+    segmenter = cliptune.load_segmenter("mini")
+    polyps = cliptune.masks("kvasir_polyp", root="data")
+    run = cliptune.train(segmenter, polyps, cliptune.DoRA(rank=2), seed=1)
+    run.mark(["colon.png"], "marked/")
+
 Names are imported on first use, so that `import cliptune` and `cliptune --help` are instant.
 """
 
@@ -19,6 +26,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load": "cliptune.models.backbone:load",
     "data": "cliptune.datasets:open_set",
+    "load_segmenter": "cliptune.models.segmenter:load",
+    "masks": "cliptune.datasets.mask_sets:open_masks",
     "train": "cliptune.api:train",
     "Run": "cliptune.runs:Run",
     "UserError": "cliptune.errors:UserError",

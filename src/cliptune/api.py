@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.datasets.base import ImageSet
+from cliptune.datasets.segmentation import MaskSet
 from cliptune.methods.base import Method
 from cliptune.models.backbone import Backbone
+from cliptune.models.segmenter import Segmenter
 from cliptune.pipeline import execute, prepare
 from cliptune.recipe import load_tables
 from cliptune.runs import Run
@@ -16,7 +18,7 @@ from cliptune.tracking import installed
 
 def train(
     model: Backbone | str,
-    data: ImageSet | str,
+    data: ImageSet | MaskSet | str,
     method: Method | str,
     *,
     shots: int | None = None,
@@ -31,10 +33,13 @@ def train(
 ) -> Run:
     """Adapt `model` with `method` on `shots` images per class of `data`, measure it, write a run folder.
 
+    Images with masks are marked: shots are then images in all.
+
     Args:
-        model: a backbone from `cliptune.load`, or its name. data: an image set from `cliptune.data`, or its name.
+        model: a backbone from `cliptune.load`, a segmenter from `cliptune.load_segmenter`, or its name.
+        data: an image set from `cliptune.data`, images with masks from `cliptune.masks`, or their name.
         method: like `cliptune.DoRA(rank=2)`, or a method's or recipe's name.
-        shots, seed: None takes the recipe's (16 and 1 where it says nothing).
+        shots, seed: None takes the recipe's (16, of images with masks all, and 1 where it says nothing).
         settings: dotted key → value, as `--set`: {"train.lr": 1e-3}.
         out: run folder; by default below `runs/`.
         track: experiment trackers that follow the run, like "tensorboard" or ["tensorboard", "wandb"].
@@ -53,10 +58,14 @@ def train(
     given = {"protocol.shots": shots, "protocol.seed": seed}
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None} | dict(settings or {})
     backbone = model if isinstance(model, Backbone) else None
-    imageset = data if isinstance(data, ImageSet) else None
+    imageset = None if isinstance(data, str) else data
     chosen["model.name"] = backbone.name if backbone else model
     chosen["data.name"] = (imageset.source or imageset.name) if imageset else data
-    if imageset:
+    if isinstance(imageset, MaskSet):
+        chosen |= imageset.opened
+        if isinstance(backbone, Segmenter) and backbone.keeps_inert:
+            chosen.setdefault("segment.inert", "keep")
+    elif imageset:
         chosen["data.split_seed"] = imageset.split_seed
         chosen |= {f"data.{key}": value for key, value in imageset.opened.items()}
     plan = prepare(tables, chosen, preset, device, backbone, imageset)

@@ -21,6 +21,7 @@ from cliptune.evaluation import Evaluation, evaluate
 from cliptune.methods.base import Adapter, Size
 from cliptune.models import zoo
 from cliptune.models.backbone import Backbone, load, random_backbone
+from cliptune.models.segmenter import Segmenter
 from cliptune.models.towers import unknown_part
 from cliptune.protocols import make_episode, resolved
 from cliptune.recipe import Recipe
@@ -196,6 +197,9 @@ def prepare(
 
         return prepare_segment(tables, options, draft, preset, device, backbone, imageset, memory, outline)
     assert not isinstance(imageset, MaskSet)
+    if isinstance(backbone, Segmenter):
+        what = f"'{backbone.name}' was loaded to mark images, and these have no masks"
+        raise UserError(what, "load it with cliptune.load, or give images with masks: cliptune.masks(…)")
     data = draft.data
 
     def open_other(name: str) -> ImageSet:

@@ -52,7 +52,7 @@ def check(
 
     chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments, prompt)
     if recipe is None:
-        _data_alone(chosen, protocol or shots or seed or memory, thumbnails, most, zero_shot, device)
+        _data_alone(chosen, task, protocol or shots or seed or memory, thumbnails, most, zero_shot, device)
         return
     if zero_shot or most is not None or thumbnails:
         raise UserError(f"--zero-shot, --most and --thumbnails look at data, not at {recipe}", "leave the method out")
@@ -76,16 +76,25 @@ def check(
 
 
 def _data_alone(
-    chosen: dict[str, Any], of_runs: Any, thumbnails: Path | None, most: int | None, zero_shot: bool, device: str
+    chosen: dict[str, Any],
+    task: str,
+    of_runs: Any,
+    thumbnails: Path | None,
+    most: int | None,
+    zero_shot: bool,
+    device: str,
 ) -> None:
     from cliptune.cli.check_data import check_data
+    from cliptune.cli.check_masks import check_masks
     from cliptune.errors import UserError
+    from cliptune.tasks import with_task
 
     if "data.name" not in chosen:
         raise UserError("nothing to check", "name a method: cliptune check dora; or a data set: --data pets --root R")
     if of_runs is not None:
         raise UserError("a protocol, shots, a seed and memory belong to a method", "cliptune check dora --data …")
-    check_data(chosen, thumbnails, most, zero_shot, device)
+    look = check_masks if "segment" in with_task({}, chosen, task) else check_data
+    look(chosen, thumbnails, most, zero_shot, device)
 
 
 def understood(plan: "AnyPlan") -> dict[str, Any]:

@@ -40,8 +40,12 @@ def contents(kind: str, root: str | None = None) -> list[dict[str, Any]]:
     if kind == "models":
         from cliptune.models import zoo
 
-        ready = {"name": "mini", "about": "ships with cliptune (1.2 M numbers, 32 pixels)"}
-        return [ready, *({"name": name, "about": kind.source} for name, kind in zoo.ZOO.items())]
+        ready = {"name": "mini", "about": "ships with cliptune (1.2 M numbers, 32 pixels), with a decoder that marks"}
+        named = [{"name": name, "about": kind.source, "marks": False} for name, kind in zoo.ZOO.items()]
+        marking = [
+            {"name": name, "about": f"{hub}, marks images", "marks": True} for name, hub in zoo.SEGMENTERS.items()
+        ]
+        return [{**ready, "marks": True}, *named, *marking]
     if kind in ("recipes", "studies"):
         from cliptune import recipe
         from cliptune.studies import reading
@@ -50,7 +54,7 @@ def contents(kind: str, root: str | None = None) -> list[dict[str, Any]]:
             {"name": name, "about": path.read_text("utf-8").split("\n")[0].lstrip("# ")}
             for name, path in (recipe if kind == "recipes" else reading).shipped().items()
         ]
-    return [row for name in _sets(root) for row in name]
+    return [row for name in _sets(root) for row in name] + _mask_sets(root)
 
 
 def about(method: Any) -> str:
@@ -74,10 +78,33 @@ def _sets(root: str | None) -> list[list[dict[str, Any]]]:
         module = importlib.import_module(f"{sets.__name__}.{name}")
         line = (module.__doc__ or "").strip().splitlines()[0]
         tasks, facts = getattr(module, "tasks", ()), getattr(module, "FACTS", None)
-        here = {"present": facts is None or is_present(facts, root)} if root else {}
+        here = {"masks": False}
+        if root:
+            here["present"] = facts is None or is_present(facts, root)
         named = [f"{name}/{task}" for task in tasks] if facts is None else []
         rows.append([{"name": each, "about": line, **here} for each in named or [name]])
     rows.append(
-        [{"name": "FOLDER or FILE.csv", "about": "your own images: a folder per class, or columns image,label[,split]"}]
+        [
+            {
+                "name": "FOLDER or FILE.csv",
+                "about": "your own images: a folder per class, or columns image,label[,split]",
+                "masks": False,
+            }
+        ]
     )
     return rows
+
+
+def _mask_sets(root: str | None) -> list[dict[str, Any]]:
+    """Sets of images with masks; drawn ones lie below any root."""
+    from cliptune.datasets import mask_sets
+    from cliptune.datasets.published import is_present
+
+    rows = []
+    for name in mask_sets.names():
+        module, facts = mask_sets.module_of(name), mask_sets.facts_of(name)
+        line = (module.__doc__ or "").strip().splitlines()[0]
+        here = {"present": not facts.folders or is_present(facts, root)} if root else {}
+        rows.append({"name": name, "about": f"with masks: {line}", "masks": True, **here})
+    own = "with masks: your own images in images/, their masks in masks/ under the same names"
+    return [*rows, {"name": "FOLDER", "about": own, "masks": True}]

@@ -10,7 +10,9 @@ from cliptune.cli import options, output
 
 def show(
     name: Annotated[str, typer.Argument(help="A method, recipe, study, data set, backbone, or table of a recipe.")],
-    on: Annotated[str | None, typer.Option(help="Backbone whose sizes are told. [default: vit-b-16]")] = None,
+    on: Annotated[
+        str | None, typer.Option(help="Backbone or segmenter whose sizes are told. [default: vit-b-16]")
+    ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes, for methods with a head.")] = 100,
     assignments: options.Set = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="A method's page as docs/methods has it.")] = False,
@@ -22,6 +24,8 @@ def show(
     cliptune show train
     """
     from cliptune import datasets, recipe
+    from cliptune.cli import show_segment
+    from cliptune.datasets import mask_sets
     from cliptune.methods import METHODS
     from cliptune.models import zoo
     from cliptune.registry import find, plain
@@ -29,22 +33,32 @@ def show(
 
     files = {"recipe": recipe.shipped(), "study": reading.shipped()}
     things = [*METHODS, *files["recipe"], *files["study"], *datasets.names(), *zoo.names(), *recipe.SECTIONS]
-    others = {plain(other): known for other, known in datasets.aliases().items()}
-    head = name.split("/")[0]
+    things += [*mask_sets.names(), *zoo.SEGMENTERS]
+    others = {plain(other): known for other, known in (datasets.aliases() | mask_sets.aliases()).items()}
+    head = name if plain(name) in map(plain, mask_sets.names()) else name.split("/")[0]
     known = others.get(plain(head), "") if plain(head) not in map(plain, things) else ""
     known = known or find(head, things, "method, recipe, study, data set, backbone or table of a recipe")
     if markdown:
         result = show_page(known, assignments or on)
     elif known in METHODS:
-        result = show_method(known, on or "vit-b-16", classes, assignments or [])
+        on = on or show_segment.home(known)
+        marks = show_segment.named(on)
+        if marks:
+            result = show_segment.show_method(known, marks, assignments or [])
+        else:
+            result = show_method(known, on, classes, assignments or [])
     elif kinds := [kind for kind, paths in files.items() if known in paths]:
         text = files[kinds[0]][known].read_text("utf-8")
         output.say(text)
         result = {kinds[0]: known, "text": text}
+    elif known in mask_sets.names():
+        result = show_segment.show_masks(known)
     elif known in datasets.names():
         result = show_data(name)
     elif known in recipe.SECTIONS:
         result = show_table(known)
+    elif known in zoo.SEGMENTERS:
+        result = show_segment.show_segmenter(known)
     else:
         result = show_backbone(known)
     output.result(result)
@@ -52,20 +66,15 @@ def show(
 
 def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dict[str, Any]:
     """Print a method's page; returns its facts."""
-    import inspect
-
     from cliptune.recipe import find_method, resolve
-    from cliptune.settings import field_help, parse_assignment, plain
+    from cliptune.settings import parse_assignment, plain
 
     kind = find_method(name)
     method = resolve(name, dict(parse_assignment(text) for text in assignments)).method
     model, label = outline(on)
     size = method.size(model, classes)
     parameters = sum(tensor.numel() for tensor in model.parameters())
-    page = inspect.getdoc(inspect.getmodule(kind)) or ""
-    output.say(f"{page}\n\nsettings (--set key=value)")
-    for key, text in field_help(kind).items():
-        output.say(f"  {key} = {jsons.dumps(plain(getattr(method, key)))}\n      {text}")
+    page = say_settings(method)
     span = f"{size.most:,}" if size.exact is not None else f"{size.least:,} to {size.most:,}"
     output.say(f"\non {label} ({parameters:,} numbers): trains {span} ({100 * size.most / parameters:.2f} %)")
     if size.facts:
@@ -87,6 +96,20 @@ def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dic
         "page": page,
         **size.facts,
     }
+
+
+def say_settings(method: Any) -> str:
+    """Print a method's equation and its settings as they stand; returns the page with the equation."""
+    import inspect
+
+    from cliptune.settings import field_help, plain
+
+    kind = type(method)
+    page = inspect.getdoc(inspect.getmodule(kind)) or ""
+    output.say(f"{page}\n\nsettings (--set key=value)")
+    for key, text in field_help(kind).items():
+        output.say(f"  {key} = {jsons.dumps(plain(getattr(method, key)))}\n      {text}")
+    return page
 
 
 def show_page(name: str, changed: Any) -> dict[str, Any]:
@@ -132,15 +155,15 @@ def outline(name: str) -> Any:
 
 def show_data(name: str) -> dict[str, Any]:
     """Print what a data set is; returns its facts."""
-    from cliptune.datasets import open_set, sets
+    from cliptune.datasets import mask_sets, open_set, sets
 
     head, _, task = name.partition("/")
     if not task and head.lower() == "world":
         import importlib
 
-        tasks = importlib.import_module(f"{sets.__name__}.world").tasks
+        tasks = [*importlib.import_module(f"{sets.__name__}.world").tasks, *mask_sets.module_of("world").tasks]
         output.say("world: the drawn world\n  " + "\n  ".join(f"world/{task}" for task in tasks))
-        return {"data": "world", "tasks": list(tasks)}
+        return {"data": "world", "tasks": tasks}
     if published := _published(head):
         return published
     found = open_set(name)
@@ -212,6 +235,11 @@ def show_backbone(name: str) -> dict[str, Any]:
         "activation": config.vision_config.hidden_act,
         "sites": len(sites.walk(model)),
     }
+    if name == "mini":
+        from cliptune.cli.show_segment import decoder_facts
+        from cliptune.models import segmenter
+
+        facts |= decoder_facts(segmenter.outline(name))
     for key, value in facts.items():
         output.say(f"{key}: {value}")
     return facts

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -27,8 +27,12 @@ SPLITS = ("train", "val", "test")
 SMALL = 32
 """pixels of the shorter side below which an image is remarked on"""
 
+Given = TypeVar("Given")
+Seen = TypeVar("Seen")
 _CHUNK = 256
-_CELL, _CAPTION, _GAP = 128, 20, 8
+CELL = 128
+"""pixels of a thumbnail's side"""
+_CAPTION, _GAP = 20, 8
 
 
 def understood(imageset: ImageSet) -> dict[str, Any]:
@@ -145,7 +149,8 @@ def examine(
     paths = list(listed)
     if most is not None and most < len(paths):
         paths = [paths[i * len(paths) // most] for i in range(most)]
-    looks = dict(zip(paths, _looks(imageset, [listed[path][0][1] for path in paths], progress), strict=True))
+    first = [listed[path][0][1] for path in paths]
+    looks = dict(zip(paths, in_chunks(lambda item: _look(imageset, item), first, progress), strict=True))
     readable = {path: look for path, look in looks.items() if not look.reason}
     ranks = {path: min(_rank(imageset, *each) for each in listed[path]) for path in readable}
     equal = [
@@ -167,7 +172,7 @@ def examine(
         unreadable={printable(path): look.reason for path, look in looks.items() if look.reason},
         modes=dict(Counter(look.mode for look in readable.values()).most_common()),
         odd={printable(path): look.remark for path, look in readable.items() if look.remark},
-        listed_twice=_listed_twice([[split for split, _ in each] for each in listed.values() if len(each) > 1]),
+        listed_twice=listed_twice([[split for split, _ in each] for each in listed.values() if len(each) > 1]),
         duplicates=[[place for path in group for place in places(path)] for group in equal],
         near_duplicates=[[places(path)[0], places(like)[0]] for path, like in near.items()],
         flat=sum(difference_hash(look.greys) is None for look in readable.values()),
@@ -180,7 +185,8 @@ def _rank(imageset: ImageSet, split: str, item: Item) -> int:
     return domain * len(SPLITS) + SPLITS.index(split)
 
 
-def _listed_twice(splits: Sequence[Sequence[str]]) -> dict[str, int]:
+def listed_twice(splits: Sequence[Sequence[str]]) -> dict[str, int]:
+    """'train and test' → files listed in both, of the splits that each file is listed in."""
     several = (dict.fromkeys(each) for each in splits)
     return dict(Counter(" and ".join(each) for each in several if len(each) > 1))
 
@@ -193,11 +199,13 @@ def _equal(looks: Mapping[str, _Look]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _looks(imageset: ImageSet, items: Sequence[Item], progress: Callable[[int, int], object] | None) -> Iterator[_Look]:
-    """In order; no more images are in memory than there are threads."""
+def in_chunks(
+    look: Callable[[Given], Seen], items: Sequence[Given], progress: Callable[[int, int], object] | None
+) -> Iterator[Seen]:
+    """`look` at each, in order; no more images are in memory than there are threads."""
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         for start in range(0, len(items), _CHUNK):
-            yield from pool.map(lambda item: _look(imageset, item), items[start : start + _CHUNK])
+            yield from pool.map(look, items[start : start + _CHUNK])
             if progress is not None:
                 progress(min(start + _CHUNK, len(items)), len(items))
 
@@ -208,11 +216,11 @@ def _look(imageset: ImageSet, item: Item) -> _Look:
         if not (imageset.root and path.is_file()):
             image = imageset.read(item)
             digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()
-            return _Look(digest, small_greys(image), image.mode, "; ".join(_size_remarks(image)))
+            return _Look(digest, small_greys(image), image.mode, "; ".join(size_remarks(image)))
         data = path.read_bytes()
         greys = small_greys(decode(data, printable(item.path)))
         with opened(data) as header:
-            remark = "; ".join((*_file_remarks(header, path.suffix.lower()), *_size_remarks(header)))
+            remark = "; ".join((*file_remarks(header, path.suffix.lower()), *size_remarks(header)))
             return _Look(hashlib.sha256(data).digest(), greys, header.mode, remark)
     except UserError as error:
         return _Look(reason=error.what)
@@ -220,7 +228,8 @@ def _look(imageset: ImageSet, item: Item) -> _Look:
         return _Look(reason=f"{printable(item.path)} cannot be read: {error or type(error).__name__}")
 
 
-def _file_remarks(header: Image.Image, suffix: str) -> Iterator[str]:
+def file_remarks(header: Image.Image, suffix: str) -> Iterator[str]:
+    """What is odd about a file: another format than its suffix says, turned by EXIF."""
     kind = "JPEG" if header.format == "MPO" else header.format  # MPO: a JPEG with further pictures behind it
     if Image.registered_extensions().get(suffix) != kind:
         yield f"{kind} named {suffix}" if suffix else f"{kind} without an ending"
@@ -229,7 +238,8 @@ def _file_remarks(header: Image.Image, suffix: str) -> Iterator[str]:
         yield f"EXIF orientation {turn}" if turn in range(2, 9) else f"invalid EXIF orientation {turn}"
 
 
-def _size_remarks(image: Image.Image) -> Iterator[str]:
+def size_remarks(image: Image.Image) -> Iterator[str]:
+    """A remark where an image is very small or very large."""
     pixels = image.width * image.height
     if min(image.size) < SMALL:
         yield f"small: {image.width} × {image.height} pixels"
@@ -251,16 +261,25 @@ def thumbnails(imageset: ImageSet, path: Path, count: int = 9) -> None:
         raise UserError(
             f"data set '{imageset.name}' has no readable image to show", "mend or remove what cannot be read"
         )
+    write_sheet(chosen, path, count)
+
+
+def write_sheet(chosen: Sequence[tuple[Image.Image, str]], path: Path, count: int) -> None:
+    """Pictures with captions on a sheet with room for `count`, as PNG.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     columns = math.ceil(math.sqrt(count))
-    size = (columns * (_CELL + _GAP) + _GAP, math.ceil(count / columns) * (_CELL + _CAPTION + _GAP) + _GAP)
+    size = (columns * (CELL + _GAP) + _GAP, math.ceil(count / columns) * (CELL + _CAPTION + _GAP) + _GAP)
     sheet = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(sheet), _font()
     for number, (image, name) in enumerate(chosen):
         row, column = divmod(number, columns)
-        left, top = _GAP + column * (_CELL + _GAP), _GAP + row * (_CELL + _CAPTION + _GAP)
-        cell = ImageOps.pad(image, (_CELL, _CELL), color="#eeeeee")
+        left, top = _GAP + column * (CELL + _GAP), _GAP + row * (CELL + _CAPTION + _GAP)
+        cell = ImageOps.pad(image, (CELL, CELL), color="#eeeeee")
         sheet.paste(cell, (left, top))
-        draw.text((left, top + _CELL + 2), _fitting(name, font), fill="black", font=font)
+        draw.text((left, top + CELL + 2), _fitting(name, font), fill="black", font=font)
     write_whole(path, lambda half: sheet.save(half, "PNG"))
 
 
@@ -293,8 +312,6 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _fitting(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     name = " ".join(printable(name).replace("_", " ").split())
-    if font.getlength(name) <= _CELL:
+    if font.getlength(name) <= CELL:
         return name
-    return next(
-        short for end in range(len(name), -1, -1) if font.getlength(short := f"{name[:end].rstrip()}…") <= _CELL
-    )
+    return next(short for end in range(len(name), -1, -1) if font.getlength(short := f"{name[:end].rstrip()}…") <= CELL)

@@ -73,6 +73,10 @@ class MaskSet:
     """what was published about it"""
     notes: tuple[str, ...] = ()
     """what somebody should know about this copy: rows listed twice, files left out, prompts that tell the answer"""
+    telling: tuple[str, ...] = ()
+    """kinds of prompts that are known to tell something of the true masks"""
+    opened: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """how it was opened, as settings: data.root, data.missing, segment.words"""
 
 
 def word_prompts(word: str) -> Prompts:

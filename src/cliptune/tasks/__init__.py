@@ -45,10 +45,11 @@ def with_task(
 def has_masks(name: str, root: str = "") -> bool:
     """Whether data of that name are images with masks: a folder with both, or a set of them."""
     from cliptune.datasets import find_set
-    from cliptune.datasets.mask_sets import find_masks
+    from cliptune.datasets.mask_sets import find_masks, lies_below
 
     path = Path(name).expanduser()
-    if name and path.is_dir():
+    # Standing in the data folder, `--data CVC-ClinicDB --root .` means the set, whose own layout has no images/.
+    if name and path.is_dir() and not lies_below(name, root or None):
         parts = [path, *(path / part for part in ("train", "test"))]
         return (path / "anns").is_dir() or any(
             (part / "images").is_dir() and (part / "masks").is_dir() for part in parts

@@ -3,10 +3,12 @@
 A module with several sets lists them in `tasks`; they are called by both names, as 'world/objects'.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from cliptune.datasets.base import Missing
 from cliptune.datasets.published import Facts, is_present
@@ -32,13 +34,19 @@ def aliases() -> dict[str, str]:
     """Other names of the sets → theirs, from their `FACTS`: 'Kvasir-SEG' → 'kvasir_polyp'."""
     found: dict[str, str] = {}
     for name in names():
-        facts = _facts(name)
+        facts = facts_of(name)
         found |= {alias: name for alias in (*facts.folders, *facts.aliases, facts.column) if alias}
     return found
 
 
-def _facts(name: str) -> Facts:
-    return importlib.import_module(f"{__name__}.{name.partition('/')[0]}").FACTS
+def module_of(name: str) -> ModuleType:
+    """The module of a set, by its name as `names` has it."""
+    return importlib.import_module(f"{__name__}.{name.partition('/')[0]}")
+
+
+def facts_of(name: str) -> Facts:
+    """What was published about a set, by its name as `names` has it; a drawn one has no folders."""
+    return module_of(name).FACTS
 
 
 def open_masks(
@@ -56,6 +64,16 @@ def open_masks(
     Raises:
         UserError: no such path or set, offers the nearest; or the set cannot be opened.
     """
+    found = _open(name, root, missing, prompt)
+    opened: dict[str, str] = {"data.missing": missing}
+    if root is not None:
+        opened["data.root"] = str(Path(root).expanduser().resolve())
+    if prompt is not None:
+        opened["segment.words"] = prompt
+    return dataclasses.replace(found, opened=opened)
+
+
+def _open(name: str, root: str | Path | None, missing: Missing, prompt: str | None) -> MaskSet:
     if not str(name).strip():
         raise UserError(
             "'' names no images with masks", f"give a folder with images/ and masks/, or one of: {_known()}"
@@ -63,7 +81,7 @@ def open_masks(
     if root is not None and not Path(root).expanduser().is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     path = Path(name).expanduser()
-    if path.is_dir() and not _lies_below(str(name), root):
+    if path.is_dir() and not lies_below(str(name), root):
         return _own_masks(path, missing, prompt)
     if path.is_file():
         raise UserError(f"{path} is no folder", "give a folder with images/ and masks/")
@@ -76,9 +94,9 @@ def open_masks(
         raise
     if prompt is not None:
         raise UserError(f"a prompt with the set '{known}'", "it is for your own images; leave it out")
-    module, _, task = known.partition("/")
+    task = known.partition("/")[2]
     part = {"task": task} if task else {}
-    return importlib.import_module(f"{__name__}.{module}").load(root=root, missing=missing, **part)
+    return module_of(known).load(root=root, missing=missing, **part)
 
 
 def _own_masks(path: Path, missing: Missing, prompt: str | None) -> MaskSet:
@@ -103,12 +121,12 @@ def find_masks(name: str) -> str:
     return others.get(plain(name)) or find(name, names(), "set of images with masks")
 
 
-def _lies_below(name: str, root: str | Path | None) -> bool:
+def lies_below(name: str, root: str | Path | None) -> bool:
     """Whether a set of that name lies below `root`."""
     if root is None or "/" in name:
         return False
     try:
-        return is_present(_facts(find_masks(name)), root)
+        return is_present(facts_of(find_masks(name)), root)
     except UserError:
         return False
 

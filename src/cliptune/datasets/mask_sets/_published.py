@@ -18,6 +18,8 @@ from cliptune.errors import UserError
 Original = tuple[Mapping[str, Sequence[MaskItem]], str]
 """items by part, and where the parts come from"""
 MADE_HERE = NO_SPLIT_FILE
+TELLS = ("p4", "p5", "p6", "p8", "p9")
+"""kinds of prompts of polyps and skin that tell something of the true masks"""
 TELLING = "prompts p4 to p9, but for p7, say size, number or place, which were taken from the true masks"
 
 
@@ -30,6 +32,7 @@ def open_published(
     group: Callable[[str], str] | None = None,
     remarks: Callable[[MaskSet], Iterable[str]] = lambda found: (),
     telling: Sequence[str] = (),
+    tells: Sequence[str] = TELLS,
 ) -> MaskSet:
     """A set below `root`.
 
@@ -39,6 +42,7 @@ def open_published(
         group: an image's group from its file name in medvlsm's layout.
         remarks: what else is to be said of the set, in whichever layout.
         telling: folders that show that `root` itself is the set, whatever it is called.
+        tells: kinds of prompts that tell something of the true masks, where they differ from image to image.
 
     Raises:
         UserError: no root, or nothing there; broken annotations; missing files, unless `missing` is 'skip'.
@@ -54,7 +58,12 @@ def open_published(
             published = "/".join(f"{count:,}" for count in facts.counts)
             copy.notes.append(f"{listed} images in train, val and test; medvlsm's parts have {published}")
         found = of_files(name, copy.folder, parts, split, missing, facts, copy.notes)
-    return replace(found, notes=(*found.notes, *remarks(found)))
+    varied = [kind for kind in tells if len({dict(it.prompts).get(kind) for it in _all(found)}) > 1]
+    return replace(found, notes=(*found.notes, *remarks(found)), telling=tuple(varied))
+
+
+def _all(found: MaskSet) -> list[MaskItem]:
+    return [item for part in PARTS for item in getattr(found, part)]
 
 
 def _copy(name: str, facts: Facts, root: str | Path | None, missing: Missing, telling: Sequence[str]) -> Copy:

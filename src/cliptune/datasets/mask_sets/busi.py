@@ -31,6 +31,7 @@ FACTS = Facts(
     column="BUSI",
 )
 _MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
+TELLS = ("p1", "p2", "p3", "p4", "p5", "p6")
 _SAME = (("benign (433)", "433_benign"), ("malignant (145)", "145_malignant"))
 
 
@@ -40,7 +41,7 @@ def load(root: str | Path | None = None, missing: Missing = "refuse") -> MaskSet
     Raises:
         UserError: not there, broken annotations, or missing files, unless `missing` is 'skip'.
     """
-    return open_published("busi", FACTS, root, missing, _original, _group, _remarks)
+    return open_published("busi", FACTS, root, missing, _original, _group, _remarks, tells=TELLS)
 
 
 def _group(file: str) -> str:
