@@ -19,7 +19,7 @@ NEUTRAL = (*PLACES, "data.missing", "train.dtype", "train.chunk", "train.text_ch
 """what may be typed and the paper's values still stand beside ours; tables `evaluate` and `shortcuts` may too"""
 UNTOUCHED = ("data.", "model.", "protocol.", "segment.")
 """settings that reach the untouched backbone"""
-DRAWN_OF_DICE = ("shots", "loss", "selection", "efficiency")
+DRAWN_OF_DICE = ("shots", "selection", "efficiency")
 """what a study of segmentation can show"""
 
 
