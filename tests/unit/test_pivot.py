@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from cliptune import published
+from cliptune.published.matching import Asked, average
 from cliptune.report.read import Record, read_record
-from cliptune.studies.pivot import Cell, Field, Line, average_of, blocks, of_line, pivot
+from cliptune.studies.pivot import Cell, Field, Line, asked_of, blocks, pivot
 from cliptune.studies.reading import load, read
 from cliptune.studies.study import Job, Study
 from tests.unit.report_runs import write_run
@@ -115,12 +116,41 @@ def test_nothing_is_compared_with_a_paper_but_the_same(tmp_path: Path) -> None:
     assert papers_of(small, done(small, tmp_path / "small", one)) == {None}
 
 
+def asked(study: Study, label: str, metric: str = "top1", **where: Any) -> Asked:
+    """What a paper's average has to be about to stand in a line."""
+    jobs = [job for job in (*study.jobs, *study.untouched) if job.row.label == label]
+    job = next(job for job in jobs if all(getattr(job.recipe.protocol, key) == value for key, value in where.items()))
+    found = asked_of(study, job, Field("Average", metric))
+    assert found is not None
+    return found
+
+
 def test_the_average_is_compared_over_the_paper_s_data_sets_only() -> None:
-    study, line, place = load("dora-table-1"), Line("vit-b-16", "4", "CLIP-DoRA"), Field("Average", "top1")
+    study = load("dora-table-1")
     eleven = {each.dataset for each in published.results() if each.source == study.about.source} - {"Average"}
     assert len(eleven) == 11
-    assert average_of(of_line(study, line, "CLIP-DoRA"), place, eleven) == pytest.approx(0.7763)
-    assert average_of(of_line(study, line, "CLIP-DoRA"), place, eleven - {"DTD"}) is None
+    found = average(asked(study, "CLIP-DoRA", shots=4), eleven)
+    assert found is not None
+    assert found.value == 77.63
+    assert average(asked(study, "CLIP-DoRA", shots=4), eleven - {"DTD"}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "chosen"),
+    [
+        ("dora-table-3", "CLIP-DoRA", {"protocol.shots": 1}),
+        ("ast-table-4", "AST", {"protocol.name": "full-data"}),
+    ],
+)
+def test_another_protocol_or_number_of_shots_is_another_table(name: str, only: str, chosen: dict[str, Any]) -> None:
+    """Both may be typed and the other settings are still the paper's."""
+
+    def papers(**typed: Any) -> set[float | None]:
+        cells = pivot(load(name, chosen=typed).only(only), []).cells
+        return {cell.paper for (line, _), cell in cells.items() if only in line.label} - {None}
+
+    assert papers()
+    assert not papers(**chosen)
 
 
 def test_methods_without_runs_stand_with_the_paper_s_value() -> None:
@@ -171,14 +201,17 @@ def test_no_difference_once_a_setting_was_typed_or_varied(tmp_path: Path) -> Non
 
 
 def test_harmonic_means_of_averages_are_not_compared_with_means_of_harmonic_means() -> None:
-    study, place = load("ast-table-2"), Field("Average", "harmonic mean")
-    for method, value in (("CLIP", None), ("CLIP-AST", 0.8106)):
-        found = of_line(study, Line("vit-b-16", "", method), method)
-        assert average_of(found, place, published.eleven()) == (value and pytest.approx(value))
+    study = load("ast-table-2")
+    labels = {row.published: row.label for row in study.rows if row.published}
+    for method, value in (("CLIP", None), ("CLIP-AST", 81.06)):
+        found = average(asked(study, labels[method], "harmonic mean"), published.eleven())
+        assert (found.value if found else None) == value
 
 
-def test_a_table_of_averages_alone_means_the_eleven(tmp_path: Path) -> None:
+def test_a_table_of_averages_alone_means_the_eleven() -> None:
     study = load("ast-table-5")
-    found = of_line(study, Line("vit-b-16", "16", "layer granularity"), "both encoders, layer granularity")
-    assert average_of(found, Field("Average", "top1"), published.eleven()) == pytest.approx(0.8505)
-    assert average_of(found, Field("Average", "top1"), {"DTD"}) is None
+    (label,) = [row.label for row in study.rows if row.published == "both encoders, layer granularity"]
+    found = average(asked(study, label), published.eleven())
+    assert found is not None
+    assert found.value == 85.05
+    assert average(asked(study, label), {"DTD"}) is None

@@ -144,7 +144,8 @@ def test_every_shipped_recipe_resolves(name: str) -> None:
 
 def test_shipped_recipes_are_the_seeds() -> None:
     protocols, methods = ("few-shot", "base-to-novel", "ood", "dg"), ("lora", "lora-xs", "dora", "ast")
-    assert set(shipped()) == {f"{protocol}-{method}" for protocol in protocols for method in methods}
+    segmenting = {f"segment-{method}" for method in (*methods, "dora-attention", "decoder", "full", "bitfit")}
+    assert set(shipped()) == segmenting | {f"{protocol}-{method}" for protocol in protocols for method in methods}
     dora = resolve("few-shot-dora").train
     assert (dora.lr, dora.batch, dora.steps_per_shot, dora.weight_decay, dora.min_lr) == (2e-4, 32, 500, 1e-2, 1e-6)
     ast = resolve("few-shot-ast")
@@ -153,6 +154,41 @@ def test_shipped_recipes_are_the_seeds() -> None:
     assert resolve("ood-ast").protocol.tests == ("imagenet_v2", "imagenet_sketch")
     assert (resolve("dg-dora").train.epochs, resolve("dg-dora").protocol.shots) == (10, "auto")
     assert resolve("dg-dora").protocol.name == "domain-generalization"
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith("segment-")])
+def test_shipped_recipes_of_segmentation(name: str) -> None:
+    found = resolve(name)
+    assert found.segment is not None
+    assert found.segment.prompt == "p1"
+    assert found.segment.decoder == ("all" if name in ("segment-decoder", "segment-full") else "transposed")
+    assert (found.train.batch, found.train.schedule, found.train.patience) == (128, "plateau", 20)
+    assert resolve(name, {"segment.published": "yaml"}).train.batch == 16
+
+
+NUMBERS = {
+    "segment-dora": (2_115_072, 2_350_080),
+    "segment-dora-attention": (940_032, 1_044_480),
+    "segment-decoder": (0, 0),
+    "segment-full": (135_050_240, 149_620_736),
+    "segment-lora": (1_990_656, 2_211_840),
+    "segment-lora-xs": (135_168, 147_456),
+    "segment-bitfit": (152_064, 168_960),
+}
+"""what is trained of CLIPSeg's towers: where the decoder reads it, and everywhere"""
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_numbers_that_recipes_of_segmentation_tell(name: str) -> None:
+    from cliptune.models import segmenter
+
+    method, text = resolve(name).method, shipped()[name].read_text("utf-8")
+    told = [method.size(segmenter.outline("clipseg-rd64-refined", inert).model, 1).exact for inert in ("skip", "keep")]
+    assert tuple(told) == NUMBERS[name]
+    # Those of `decoder` and `full` tell the decoder's 1,127,009 with them.
+    with_decoder = [number + 1_127_009 for number in told]
+    for number, both in zip(told, with_decoder, strict=True):
+        assert f"{number:,}" in text or f"{both:,}" in text
 
 
 @pytest.mark.parametrize("name", ["dora", "DoRA", "lora-xs", "LoRA_XS", "zero-shot", "zeroshot", "Few_Shot_DoRA"])

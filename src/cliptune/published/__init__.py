@@ -1,4 +1,6 @@
-"""The papers' numbers as data: results.csv holds every cell of the source papers' tables, accuracies in per cent.
+"""The papers' numbers as data: results.csv holds every cell of the source papers' tables, in per cent.
+
+`matching` finds the value that is about the very thing a run measured.
 
 CLIP-AST's average harmonic mean (81.06) is a mean of per-data-set harmonic means; the other rows of that table are
 harmonic means of the averages. The "CLIP" row of the domain-generalization table is probably not zero-shot.
@@ -11,6 +13,8 @@ from importlib import resources
 
 BACKBONES = {"vit-b-32": "ViT-B/32", "vit-b-16": "ViT-B/16", "vit-l-14": "ViT-L/14"}
 """zoo name → what the papers call it"""
+SEGMENTERS = {"clipseg-rd64-refined": "CLIPSeg"}
+"""the same of CLIPs with a decoder that marks images"""
 MEANS_OF_HARMONIC = (("CLIP-AST table 2", "CLIP-AST"),)
 """table and method whose average harmonic mean is a mean over data sets; all others are of the average accuracies"""
 ZERO_SHOT = ("CLIP (Zero-shot)", "CLIP")

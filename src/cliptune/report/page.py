@@ -26,7 +26,8 @@ class Pages(NamedTuple):
 
     read: Callable[[Path], Any]
     one: Callable[[Any], Page]
-    several: Callable[[Sequence[Any]], Page]
+    several: Callable[..., Page]
+    """records and, if there are some, their labels and where papers report them"""
 
 
 PAGES = {

@@ -1,6 +1,7 @@
 """The papers' values beside ours. A difference is told only between like and like: data, test images, backbone, shots.
 
-Whatever is unlike is named, and the paper's value then stands there as a reference that is not comparable.
+Whatever is unlike is named, and the paper's value then stands there as a reference that is not comparable. Which value
+is meant, `published.matching` says, here and in the tables of studies.
 """
 
 from collections import defaultdict
@@ -10,22 +11,25 @@ from importlib import import_module
 from typing import NamedTuple
 
 from cliptune import published
-from cliptune.datasets import find_set, sets
+from cliptune.datasets import find_set, mask_sets, sets
 from cliptune.datasets.published import Facts
 from cliptune.errors import UserError
-from cliptune.published import Result
+from cliptune.published import Result, matching
+from cliptune.published.matching import HARMONIC, Asked
 from cliptune.report import words
 from cliptune.report.blocks import Table
 from cliptune.report.captions import shots_cell, spread, where
 from cliptune.report.compare import Named, Place
-from cliptune.report.read import Record
+from cliptune.report.read import Record, RunFolder
+from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.tables import Column, Row
 from cliptune.statistics import mean_and_deviation
 
 METRICS = {"base": "base top1", "novel": "novel top1"}
 """named test → what the papers' tables call its measure; other tests are 'top1'"""
-HARMONIC = "harmonic mean"
-AVERAGE = "Average"
+DICE = "dice"
+
+AnyRecord = Record | SegmentRecord
 
 
 class Reported(NamedTuple):
@@ -44,43 +48,58 @@ class Ours(NamedTuple):
     data: str
     """the test's data set"""
     metric: str
-    accuracy: float
+    value: float
+    """a fraction"""
+    before: float | None
+    """the untouched backbone's"""
     n: int | None
+    """images"""
 
 
 @cache
 def facts_of(data: str) -> Facts | None:
-    """What was published about a data set; None of one that no paper knows."""
-    try:
-        return getattr(import_module(f"{sets.__name__}.{find_set(data)}"), "FACTS", None)
-    except UserError:
-        return None
+    """What was published about a data set, of classification or with masks; None of one that no paper knows."""
+    for package, find in ((sets, find_set), (mask_sets, mask_sets.find_masks)):
+        try:
+            module = import_module(f"{package.__name__}.{find(data).partition('/')[0]}")
+        except UserError:
+            continue
+        return getattr(module, "FACTS", None)
+    return None
 
 
-def measures(record: Record) -> Iterator[Ours]:
-    """Every named test and, of base and novel, their harmonic mean."""
-    tests = record.section("tests")
+def measures(record: AnyRecord) -> Iterator[Ours]:
+    """Every named test and, of base and novel, their harmonic mean; of a run that segments its Dice."""
     own = str(record.section("data").get("name") or "")
+    if isinstance(record, SegmentRecord):
+        dice, zero_shot = record.after(), record.before()
+        if dice is not None:
+            yield Ours("test", own, DICE, dice.dice, zero_shot.dice if zero_shot else None, dice.n)
+        return
+    tests = record.section("tests")
     for name in record.tests():
-        found = record.after(name)
+        found, before = record.after(name), record.before(name)
         assert found is not None
         told = tests.get(name)
         data = str(told.get("data")) if isinstance(told, Mapping) and told.get("data") else own
-        yield Ours(name, data, METRICS.get(name, "top1"), found.accuracy, found.n)
-    both, _ = record.harmonic_mean()
+        metric = METRICS.get(name, "top1")
+        yield Ours(name, data, metric, found.accuracy, before.accuracy if before else None, found.n)
+    both, both_before = record.harmonic_mean()
     if both is not None:
-        yield Ours(HARMONIC, own, HARMONIC, both, None)
+        yield Ours(HARMONIC, own, HARMONIC, both, both_before, None)
 
 
-def backbone_of(record: Record) -> str:
-    """As the papers write it, 'ViT-B/16'; empty where it is none of theirs."""
-    from cliptune.models import zoo
-
-    told = record.section("model")
-    for name, written in published.BACKBONES.items():
-        if {told.get("name"), told.get("source")} & {name, zoo.ZOO[name].source}:
-            return written
-    return ""
+def asked_of(where_: Reported, record: RunFolder, ours: Ours, shots: int | None) -> Asked:
+    """What a paper's value has to be about to stand beside a measure of a run."""
+    told, facts = record.section("model"), facts_of(ours.data)
+    return Asked(
+        *where_,
+        dataset=facts.column if facts else "",
+        metric=ours.metric,
+        backbone=matching.backbone_of((told.get("name"), told.get("source"))),
+        protocol=matching.protocol_of(str(record.run.get("task") or "classify"), str(record.run.get("protocol"))),
+        shots=None if record.method == "zero_shot" else matching.shots_told(shots),
+    )
 
 
 def beside_papers(runs: Sequence[Named], reported: Mapping[str, tuple[str, str]]) -> list[Row]:
@@ -119,10 +138,10 @@ def check(source: str, method: str) -> None:
 
 def _row(label: str, place: Place, shots: int | None, where_: Reported, told: Sequence[tuple[Named, Ours]]) -> Row:
     record, ours = told[0][0].record, told[0][1]
-    mean, deviation = mean_and_deviation([each.accuracy for _, each in told])
-    facts = facts_of(ours.data)
-    found = find(where_, facts.column if facts else "", backbone_of(record), shots, ours.metric)
-    reasons = unlike(found, record, ours, facts, shots) if found else []
+    mean, deviation = mean_and_deviation([each.value for _, each in told])
+    asked = asked_of(where_, record, ours, shots)
+    found = matching.nearest(asked)
+    reasons = unlike(found, asked, record, ours) if found else []
     value = found.value / 100 if found else None
     comparable = found is not None and not reasons
     return {
@@ -145,50 +164,17 @@ def _row(label: str, place: Place, shots: int | None, where_: Reported, told: Se
     }
 
 
-def find(where_: Reported, column: str, backbone: str, shots: int | None, metric: str) -> Result | None:
-    """The paper's value for just this, else the nearest to it: the data set before the backbone before the shots.
-
-    For a data set that the table lacks, its average over data sets; None where it has no such measure at all.
-    """
-    there = [
-        each
-        for each in published.results()
-        if (each.source, each.method, each.metric) == (*where_, metric) and each.dataset in (column, AVERAGE)
-    ]
-    if not there:
-        return None
-
-    def nearness(each: Result) -> tuple[bool, bool, bool]:
-        return each.dataset == column, each.backbone == backbone, each.shots == shots_of(shots)
-
-    return max(there, key=nearness)
-
-
-def shots_of(shots: int | None) -> str:
-    return "" if shots is None else str(shots)
-
-
-def unlike(found: Result, record: Record, ours: Ours, facts: Facts | None, shots: int | None) -> list[str]:
+def unlike(found: Result, asked: Asked, record: RunFolder, ours: Ours) -> list[str]:
     """In what a run is not what the paper measured, in words; empty where the two may be compared."""
-    reasons = []
-    if facts is None or facts.column != found.dataset:
-        reasons.append(f"data: the paper's is {found.dataset}")
-    if found.backbone != backbone_of(record):
-        reasons.append(f"backbone: the paper's is {found.backbone}")
-    if found.protocol != record.run.get("protocol"):
-        reasons.append(f"protocol: the paper's is {found.protocol}")
-    if record.run.get("target"):
-        reasons.append("target: the paper's is a mean over held-out domains")
-    if record.method != "zero_shot" and found.shots != shots_of(shots):
-        reasons.append(f"shots: the paper's are {found.shots or 'all images'}")
-    return reasons + unfaithful(record, ours)
+    target = ["target: the paper's is a mean over held-out domains"] if record.run.get("target") else []
+    return matching.unlike(found, asked) + target + unfaithful(record, ours)
 
 
-def unfaithful(record: Record, ours: Ours) -> list[str]:
+def unfaithful(record: RunFolder, ours: Ours) -> list[str]:
     """In what a run's data are not the published ones, in words."""
     reasons = []
     facts = facts_of(ours.data)
-    expected = facts.counts[2] if facts and ours.metric == "top1" else None
+    expected = facts.counts[2] if facts and ours.metric in ("top1", DICE) else None
     # How many images each domain has was not published: a cut of one is not noticed.
     if expected and ours.n is not None and ours.n != expected and not record.run.get("target"):
         reasons.append(f"test images: {ours.n:,} of the published {expected:,}")

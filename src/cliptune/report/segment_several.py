@@ -1,6 +1,6 @@
 """The page that compares runs that segment: mean Dice over seeds, paired differences, Dice by image and by size."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cliptune.report import plots_compare, plots_segment, verdict, words
 from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile, Verdict
@@ -16,6 +16,7 @@ from cliptune.report.captions import (
     where,
 )
 from cliptune.report.compare import Named, Place, name_all, pairs, shots_text, told_apart
+from cliptune.report.papers import beside_papers, papers_table
 from cliptune.report.segment_compare import Runs, by_size, gathered, groups, spread_over_images
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_tables import headline, paired, run_row
@@ -28,13 +29,19 @@ DICE = ("Dice", ("first better, images", "second better, images", "sign test p")
 SHOTS = "Shots are training images in all. "
 
 
-def page_of(records: Sequence[SegmentRecord], given: Sequence[str] | None = None) -> Page:
+def page_of(
+    records: Sequence[SegmentRecord],
+    given: Sequence[str] | None = None,
+    reported: Mapping[str, tuple[str, str]] | None = None,
+) -> Page:
     """Compare at least two runs.
 
     Args:
         given: their labels, where they have some.
+        reported: label → where a paper's value for it stands, as `papers.beside_papers` takes it.
     """
     runs, notes = name_all(records, given)
+    published = beside_papers(runs, reported or {})
     rows, found = groups(runs), pairs(runs)
     told = beside_best(rows, standings(runs))
     labels = list(dict.fromkeys(each.label for each in runs))
@@ -55,6 +62,7 @@ def page_of(records: Sequence[SegmentRecord], given: Sequence[str] | None = None
             Section("distribution", "Image by image", distributions(runs, places, order)),
             Section("sizes", "By size of what is to be marked", sizes(by_size(runs), places, order)),
             *trained(runs),
+            *([Section("papers", "Beside the papers", [papers_table(published)])] if published else []),
             Section("cost", "What it cost", [costs(rows)]),
             Section("runs", "Every run", [every_run(runs)]),
             Section("provenance", "Provenance", provenance(runs)),

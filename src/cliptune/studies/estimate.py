@@ -25,16 +25,22 @@ from cliptune.recipe import Recipe
 from cliptune.report.papers import facts_of
 from cliptune.studies.pool import Pool
 from cliptune.studies.study import Job
-from cliptune.training.loop import phase_steps
+from cliptune.studies.work import (
+    MANY,
+    PROCESS_BYTES,
+    PROMPT_TOKENS,
+    Work,
+    forward_operations,
+    mask_work,
+    steps,
+    trained_numbers,
+)
+from cliptune.studies.work import outline as segmenter_outline
 from cliptune.training.memory import bytes_of, bytes_per_image, image_tokens, standing_bytes
 
 SLOWER = 1.6
 OVERHEAD_SECONDS = 0.03
 """of a step, whatever its size"""
-PROMPT_TOKENS = 8
-"""of a class, its share of the common start included"""
-PROCESS_BYTES = 700_000_000
-"""of a process that has done nothing yet but import torch"""
 STARTING_SECONDS = 3.0
 """of a run: opening, decoding, writing"""
 
@@ -67,25 +73,36 @@ def estimates(jobs: Sequence[Job], pool: Pool, root: str, device: str) -> list[E
 
 def _estimate(job: Job, known: Mapping[tuple, float], root: str, device: str) -> Estimate:
     recipe = job.recipe
+    found = mask_work(recipe, root) if recipe.task == "segment" else class_work(recipe, root)
+    if found is None:
+        return Estimate(None, None, "unknown")
+    if (told := known.get(_kind(job))) is not None:
+        return Estimate(STARTING_SECONDS + told * max(1, found.steps), found.bytes, "finished runs")
+    each, further = found.step_operations / _rate(device), found.further_operations / _rate(device)
+    seconds = STARTING_SECONDS + found.steps * (OVERHEAD_SECONDS + SLOWER * each) + SLOWER * further
+    return Estimate(seconds, found.bytes, "arithmetic")
+
+
+def class_work(recipe: Recipe, root: str) -> Work | None:
+    """The work of a run that classifies; None where nothing is known of its data or its model."""
     model, size = outline(recipe.model.name), extent(recipe, root)
     if model is None or size is None:
-        return Estimate(None, None, "unknown")
+        return None
     try:
         total = recipe.method.size(model, size.classes)
     except UserError:  # the run itself will say so
-        return Estimate(None, None, "unknown")
-    needed = _bytes(recipe, model, size, total.most)
-    if (told := known.get(_kind(job))) is not None:
-        return Estimate(STARTING_SECONDS + told * max(1, steps(recipe, size.train)), needed, "finished runs")
-    each = step_operations(recipe, model, size.classes, total.most) / _rate(device)
-    forward = 2 * size.tests * _forward(model, "vision", image_tokens(model)) / _rate(device)
-    seconds = STARTING_SECONDS + steps(recipe, size.train) * (OVERHEAD_SECONDS + SLOWER * each) + SLOWER * forward
-    return Estimate(seconds, needed, "arithmetic")
+        return None
+    return Work(
+        steps(recipe, size.train),
+        step_operations(recipe, model, size.classes, total.most),
+        2 * size.tests * forward_operations(model, "vision", image_tokens(model)),
+        _bytes(recipe, model, size, total.most),
+    )
 
 
 def _kind(job: Job) -> tuple:
     recipe = job.recipe
-    return (recipe.model.name, recipe.data.name, recipe.protocol.name, job.row.recipe, recipe.train.batch)
+    return (recipe.task, recipe.model.name, recipe.data.name, recipe.protocol.name, job.row.recipe, recipe.train.batch)
 
 
 def _finished(jobs: Sequence[Job], pool: Pool) -> dict[tuple, float]:
@@ -143,25 +160,12 @@ def extent(recipe: Recipe, root: str) -> Extent | None:
     return Extent(classes, images, test + sum(each[2] for each in others if each))
 
 
-def steps(recipe: Recipe, images: int) -> int:
-    """Optimiser steps of all phases."""
-    phases = [phase for phase in recipe.method.phases() if phase.kind == "gradient"]
-    return sum(phase_steps(phase, recipe, images) for phase in phases)
-
-
 def step_operations(recipe: Recipe, model: CLIPModel, classes: int, trainable: int) -> float:
     """Additions and multiplications of one step: forward, back to the activations, and to weights where many learn."""
-    vision = recipe.train.batch * _forward(model, "vision", image_tokens(model))
-    text = classes * _forward(model, "text", PROMPT_TOKENS)
-    many = trainable > 0.02 * sum(tensor.numel() for tensor in model.parameters())
+    vision = recipe.train.batch * forward_operations(model, "vision", image_tokens(model))
+    text = classes * forward_operations(model, "text", PROMPT_TOKENS)
+    many = trainable > MANY * sum(tensor.numel() for tensor in model.parameters())
     return (3 if many else 2) * (vision + text)
-
-
-def _forward(model: CLIPModel, tower: str, tokens: int) -> float:
-    """Of one sequence: 12 d² products a token and block, and attention's 2 · tokens · d."""
-    config = model.config.vision_config if tower == "vision" else model.config.text_config
-    width = config.hidden_size
-    return 2.0 * tokens * config.num_hidden_layers * (12 * width**2 + 2 * tokens * width)
 
 
 def _bytes(recipe: Recipe, model: CLIPModel, size: Extent, trainable: int) -> int:
@@ -198,13 +202,7 @@ def sizes(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for job in jobs:
         recipe = job.recipe
-        model = outline(recipe.model.name)
-        if model is None:
-            raise UserError(f"model '{recipe.model.name}' has no known shape", f"one of: {', '.join(zoo.names())}")
-        counts = _counts(recipe.data.name, "")
-        size = recipe.method.size(model, counts[0] if counts else 1)
-        whole = sum(tensor.numel() for tensor in model.parameters())
-        least, most = size.least, size.most
+        least, most, whole = _numbers(recipe)
         found[job.label, recipe.model.name] = {
             "label": job.label,
             "published": job.row.published,
@@ -214,3 +212,20 @@ def sizes(jobs: Sequence[Job]) -> list[dict[str, Any]]:
             "trainable_percent": 100 * most / whole,
         }
     return list(found.values())
+
+
+def _numbers(recipe: Recipe) -> tuple[int, int, int]:
+    """The least and the most that a recipe trains, and all numbers of its backbone."""
+    name = recipe.model.name
+    if recipe.segment is not None:
+        backbone = segmenter_outline(name, recipe.segment.inert)
+        if backbone is None:
+            raise UserError(f"model '{name}' has no known shape", f"one of: mini, {', '.join(zoo.SEGMENTERS)}")
+        most, own = trained_numbers(recipe, backbone), recipe.method.size(backbone.model, 1)
+        return most - own.most + own.least, most, backbone.parameters
+    model = outline(name)
+    if model is None:
+        raise UserError(f"model '{name}' has no known shape", f"one of: {', '.join(zoo.names())}")
+    counts = _counts(recipe.data.name, "")
+    size = recipe.method.size(model, counts[0] if counts else 1)
+    return size.least, size.most, sum(tensor.numel() for tensor in model.parameters())

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cliptune.files import write_text
-from cliptune.report import several_runs, words
+from cliptune.report import segment_compare, words
 from cliptune.report.blocks import Block, Drawing, Items, Page, Section, Table, Text, Verdict
-from cliptune.report.compare import groups, name_all
+from cliptune.report.compare import Named, groups, name_all
 from cliptune.report.features import drawn
-from cliptune.report.page import markdown, render, tex, write_figures
+from cliptune.report.page import PAGES, markdown, render, tex, write_figures
+from cliptune.report.papers import DICE, AnyRecord
 from cliptune.report.plots_ablation import setting_curve, setting_table
 from cliptune.report.plots_loss import loss_curves
 from cliptune.report.plots_selection import selection_maps
-from cliptune.report.read import Record, read_record
+from cliptune.report.read import Record
 from cliptune.report.several_costs import costs
 from cliptune.report.tables import Column, Row, to_csv
 from cliptune.studies import pivot
@@ -51,16 +52,16 @@ def write(study: Study, pool: Pool) -> list[Path]:
     return [*(folder / name for name, text in texts.items() if text.strip()), *write_figures(page, folder / "plots")]
 
 
-def finished(study: Study, pool: Pool) -> list[tuple[Job, Record]]:
+def finished(study: Study, pool: Pool) -> list[tuple[Job, AnyRecord]]:
     """The finished runs, in the order of the study; a run that two labels share is there twice."""
-    records: dict[str, Record] = {}
+    records: dict[str, AnyRecord] = {}
     for job in study.jobs:
         if job.key not in records and pool.state(job) == "finished":
-            records[job.key] = read_record(pool.folder(job))
+            records[job.key] = PAGES[study.task].read(pool.folder(job))
     return [(job, records[job.key]) for job in study.jobs if job.key in records]
 
 
-def runs_page(study: Study, pool: Pool, done: Sequence[tuple[Job, Record]]) -> tuple[Page, list[dict]]:
+def runs_page(study: Study, pool: Pool, done: Sequence[tuple[Job, AnyRecord]]) -> tuple[Page, list[dict]]:
     """The page of a study that trains."""
     table = pivot.pivot(study, done)
     first = Section("table", "The table", pivot.blocks(study, table))
@@ -77,14 +78,14 @@ def runs_page(study: Study, pool: Pool, done: Sequence[tuple[Job, Record]]) -> t
     if len(done) < 2:
         verdict = Verdict("unknown", "Too few runs have finished to compare any.")
         return Page(title, subtitle, verdict, [], [first, *figures, state]), table.numbers()
-    compared = several_runs.page_of([record for _, record in done], labels, reported)
+    compared = PAGES[study.task].several([record for _, record in done], labels, reported)
     shown = {section.anchor for section in figures}
     rest = [section for section in compared.sections if section.anchor not in shown]
     sections = [first, *figures, state, *rest]
     return Page(title, subtitle, compared.verdict, compared.tiles, sections, compared.rows), table.numbers()
 
 
-def figure_sections(study: Study, done: Sequence[tuple[Job, Record]]) -> list[Section]:
+def figure_sections(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> list[Section]:
     """What the study shows; `shots` is among the sections of every comparison."""
     runs, _ = name_all([record for _, record in done], [job.label for job, _ in done])
     if not runs:
@@ -101,13 +102,23 @@ def figure_sections(study: Study, done: Sequence[tuple[Job, Record]]) -> list[Se
             case "features":
                 found.append(Section("features", "Image features before and after", features_blocks(done)))
             case "efficiency":
-                found.append(Section("efficiency", "What it costs", [costs(groups(runs)), *papers_costs(study)]))
+                found.append(
+                    Section("efficiency", "What it costs", [costs(costs_of(study, runs)), *papers_costs(study)])
+                )
     return found
+
+
+def costs_of(study: Study, runs: Sequence[Named]) -> list[Row]:
+    return segment_compare.groups(runs) if study.task == "segment" else groups(runs)
 
 
 def papers_costs(study: Study) -> list[Block]:
     """What the source reports of seconds and speed, on its own machine: no difference is told."""
-    told = [each for each in pivot.values_of(study.about.source) if each.metric != "top1"] if study.about.source else []
+    told = (
+        [each for each in pivot.values_of(study.about.source) if each.metric not in ("top1", DICE)]
+        if study.about.source
+        else []
+    )
     rows: dict[str, Row] = {}
     for each in told:
         rows.setdefault(each.method, {"label": each.method})[each.metric] = each.value
@@ -116,7 +127,7 @@ def papers_costs(study: Study) -> list[Block]:
     return [Table(f"The paper's ({study.about.source}), on its machine", columns, list(rows.values()))] if rows else []
 
 
-def curve_section(study: Study, done: Sequence[tuple[Job, Record]], key: str) -> Section:
+def curve_section(study: Study, done: Sequence[tuple[Job, AnyRecord]], key: str) -> Section:
     """Accuracy against one setting, the others of `over` as the recipe has them."""
     others = [other for other in study.about.over if other != key]
     chosen = [(job, record) for job, record in done if not any(other in job.varied for other in others)]
@@ -127,11 +138,12 @@ def curve_section(study: Study, done: Sequence[tuple[Job, Record]], key: str) ->
     return Section(f"curve-{key.replace('.', '-')}", f"Accuracy against {key}", blocks)
 
 
-def features_blocks(done: Sequence[tuple[Job, Record]]) -> list[Block]:
+def features_blocks(done: Sequence[tuple[Job, AnyRecord]]) -> list[Block]:
     """A picture for the first seed of every label and data set."""
     first: dict[tuple[str, str], Record] = {}
     for job, record in done:
-        first.setdefault((job.label, record.data), record)
+        if isinstance(record, Record):
+            first.setdefault((job.label, record.data), record)
     blocks: list[Block] = []
     for (label, data), record in first.items():
         told = drawn(record)

@@ -2,28 +2,29 @@
 
 A cell is the mean and sample standard deviation over seeds; over held-out domains the mean of a seed comes first. The
 average column is the mean over data sets of a seed, then over seeds, and stands only where no data set is missing. The
-paper's value stands beside ours only for the same data set, backbone and shots, with the paper's settings; the
-difference is told nowhere else.
+paper's value stands beside ours only for the same data set, backbone and shots (`published.matching`), with the paper's
+settings; the difference is told nowhere else. A study of segmentation has Dice where others have accuracies.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cliptune import published
-from cliptune.published import BACKBONES, Result
+from cliptune.protocols import shots_of
+from cliptune.published import Result, matching
+from cliptune.published.matching import AVERAGE, HARMONIC, Asked
 from cliptune.report import words
 from cliptune.report.blocks import Block, Table, Text
-from cliptune.report.papers import AVERAGE, HARMONIC, Ours, facts_of, measures, unfaithful
-from cliptune.report.read import Record
+from cliptune.report.papers import DICE, AnyRecord, Ours, facts_of, measures, unfaithful
 from cliptune.report.tables import Column, Row
 from cliptune.statistics import mean_and_deviation
 from cliptune.studies.study import Job, Study
 
 Values = dict[tuple["Line", "Field"], dict[int, list[float | None]]]
-"""accuracies by line and column, then by seed; a seed has several over held-out domains, None where a run is missing"""
+"""fractions by line and column, then by seed; a seed has several over held-out domains, None where a run is missing"""
 
 
 class Field(NamedTuple):
@@ -35,7 +36,7 @@ class Field(NamedTuple):
 
     @property
     def title(self) -> str:
-        return self.dataset if self.metric == "top1" else f"{self.dataset}, {self.metric}"
+        return self.dataset if self.metric in ("top1", DICE) else f"{self.dataset}, {self.metric}"
 
 
 class Line(NamedTuple):
@@ -44,6 +45,10 @@ class Line(NamedTuple):
     model: str
     shots: str
     label: str
+
+
+Papers = dict[tuple[Line, Field], set[Asked | None]]
+"""by line and column, what a paper's value has to be about; None for a run that is none of the paper's"""
 
 
 @dataclass(frozen=True)
@@ -105,38 +110,71 @@ class Pivot:
         ]
 
 
-def pivot(study: Study, done: Sequence[tuple[Job, Record]]) -> Pivot:
+def pivot(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> Pivot:
     """The study's table from its finished runs."""
     records = {job.key: record for job, record in done}
     untouched = {job.untouched: record for job, record in done}
     names = {job.recipe.data.name: str(record.section("data").get("name")) for job, record in done}
     values: Values = defaultdict(lambda: defaultdict(list))
-    like: dict[tuple[Line, Field], bool] = {}
+    asked: Papers = defaultdict(set)
     zero = {job.row.label for job in study.untouched}
     for job in (*study.untouched, *(job for job in study.jobs if job.row.label not in zero)):
         line, first = line_of(job), job.row.label in zero
         record = untouched.get(job.untouched) if first else records.get(job.key)
-        for place, ours, before in measured(job, record, names):
-            found = before if first else ours.accuracy if ours else None
+        for place, ours in measured(job, record, names):
+            found = None if ours is None else ours.before if first else ours.value
             values[line, place][job.recipe.protocol.seed].append(found)
             same = job.faithful and (record is None or ours is None or not unfaithful(record, ours))
-            like[line, place] = like.get((line, place), True) and same
+            asked[line, place].add(asked_of(study, job, place) if same else None)
     fields = list(dict.fromkeys(place for _, place in values))
     table = Pivot(in_order(study, [line for line, _ in values]), with_averages(fields))
-    method = {row.label: row.published for row in study.rows}
     for line in table.lines:
-        theirs = of_line(study, line, method.get(line.label, ""))
         for place in table.fields:
             if place.dataset == AVERAGE:
-                columns = [each for each in fields if each.metric == place.metric]
-                same = all(like.get((line, each), False) for each in columns)
-                paper = average_of(theirs, place, {each.dataset for each in columns}) if same else None
+                paper = average_of(asked, line, [each for each in fields if each.metric == place.metric])
                 seeds = averaged(values, line, fields, place.metric)
             else:
-                paper = theirs[place].value / 100 if like.get((line, place)) and place in theirs else None
-                seeds = values[line, place]
-            table.cells[line, place] = cell_of(seeds, paper, line.label in zero)
+                one = only(asked[line, place])
+                paper, seeds = matching.exactly(one) if one else None, values[line, place]
+            beside = paper.value / 100 if paper else None
+            table.cells[line, place] = cell_of(seeds, beside, line.label in zero)
     return table
+
+
+def asked_of(study: Study, job: Job, place: Field) -> Asked | None:
+    """What a paper's value has to be about to stand in a job's cell; None where none may: in small forms."""
+    source, method, recipe = study.about.source, job.row.published, job.recipe
+    if study.small or not method or not source:
+        return None
+    shots, trained = shots_in(job), recipe.method.name != "zero_shot"
+    return Asked(
+        source,
+        method,
+        *place,
+        backbone=matching.backbone_of((recipe.model.name,)),
+        protocol=matching.protocol_of(recipe.task, recipe.protocol.name),
+        shots=matching.shots_told(shots) if trained else None,
+    )
+
+
+def shots_in(job: Job) -> int | None:
+    """Training images a class, of segmentation in all; None is all there are."""
+    protocol = job.recipe.protocol
+    return None if job.recipe.task == "segment" and protocol.shots == "auto" else shots_of(protocol)
+
+
+def only(asked: set[Asked | None]) -> Asked | None:
+    """What all runs of a cell agree on; None where they do not."""
+    return next(iter(asked)) if len(asked) == 1 else None
+
+
+def average_of(asked: Papers, line: Line, fields: Sequence[Field]) -> Result | None:
+    """The paper's average beside ours over `fields`; None where one of them is not to be compared."""
+    each = [only(asked[line, place]) for place in fields]
+    alike = {replace(one, dataset=AVERAGE) for one in each if one is not None}
+    if None in each or len(alike) != 1:
+        return None
+    return matching.average(alike.pop(), {place.dataset for place in fields})
 
 
 def line_of(job: Job) -> Line:
@@ -154,25 +192,20 @@ def in_order(study: Study, lines: Sequence[Line]) -> list[Line]:
     return sorted(unique, key=lambda line: (places.index((line.model, line.shots)), labels.index(line.label)))
 
 
-def measured(
-    job: Job, record: Record | None, names: Mapping[str, str]
-) -> Iterator[tuple[Field, Ours | None, float | None]]:
-    """By column: ours, and the untouched backbone's; of a run that is missing, None in the columns it would fill.
+def measured(job: Job, record: AnyRecord | None, names: Mapping[str, str]) -> Iterator[tuple[Field, Ours | None]]:
+    """What a run measured, by column; of a run that is missing, None in the columns it would fill.
 
     Args:
         names: what finished runs call the data that recipes name.
     """
-    if record is None:
-        protocol = job.recipe.protocol
-        metrics = ("base top1", "novel top1", HARMONIC) if protocol.name == "base-to-novel" else ("top1",)
-        own = names.get(job.recipe.data.name, job.recipe.data.name)
-        yield from ((Field(column_of(own), metric), None, None) for metric in metrics)
-        yield from ((Field(column_of(name), "top1"), None, None) for name in protocol.tests)
+    if record is not None:
+        yield from ((Field(column_of(ours.data), ours.metric), ours) for ours in measures(record))
         return
-    for ours in measures(record):
-        before = record.before(ours.test)
-        zero = record.harmonic_mean()[1] if ours.metric == HARMONIC else before.accuracy if before else None
-        yield Field(column_of(ours.data), ours.metric), ours, zero
+    recipe, protocol = job.recipe, job.recipe.protocol
+    own = column_of(names.get(recipe.data.name, recipe.data.name))
+    metrics = ("base top1", "novel top1", HARMONIC) if protocol.name == "base-to-novel" else ("top1",)
+    yield from ((Field(own, metric), None) for metric in ((DICE,) if recipe.task == "segment" else metrics))
+    yield from ((Field(column_of(name), "top1"), None) for name in protocol.tests)
 
 
 def column_of(dataset: str) -> str:
@@ -211,30 +244,6 @@ def cell_of(seeds: Mapping[int, Sequence[float | None]], paper: float | None, ze
     return Cell(mean, None if zero else deviation, len(known), missing, paper)
 
 
-def of_line(study: Study, line: Line, method: str) -> dict[Field, Result]:
-    """What the source reports of a method on a line's backbone and shots; nothing beside the small form."""
-    if study.small or not method or not study.about.source:
-        return {}
-    return {
-        Field(each.dataset, each.metric): each
-        for each in values_of(study.about.source, BACKBONES.get(line.model, line.model))
-        if each.method == method and (each.shots in ("", "0") or not line.shots or each.shots == line.shots)
-    }
-
-
-def average_of(theirs: Mapping[Field, Result], place: Field, datasets: set[str]) -> float | None:
-    """The paper's average as a fraction, where it is a mean over the very data sets that stand here.
-
-    A paper that prints nothing but an average means the eleven few-shot sets. Its harmonic means are compared only
-    where the average is the mean of those of the data sets, as ours is.
-    """
-    found = theirs.get(place)
-    if found is None or (place.metric == HARMONIC and (found.source, found.method) not in published.MEANS_OF_HARMONIC):
-        return None
-    over = {each.dataset for each in theirs if each.metric == place.metric} - {AVERAGE}
-    return found.value / 100 if datasets == (over or published.eleven()) else None
-
-
 def values_of(source: str, backbone: str = "") -> list[Result]:
     """A table of a paper, of one backbone if given."""
     return [
@@ -246,11 +255,12 @@ def blocks(study: Study, table: Pivot) -> list[Block]:
     """Ours, a table for every backbone and number of shots; then what the paper reports of methods without runs."""
     found: list[Block] = []
     columns = (Column("label", "method"), *(Column(each.title, each.title, shown) for each in table.fields))
-    rows = table.rows()
+    rows, masks = table.rows(), study.task == "segment"
+    measure, counted = ("Dice, ", "training image") if masks else ("", "shot")
     for model, shots in dict.fromkeys((line.model, line.shots) for line in table.lines):
-        title = f"{model}, {words.these(int(shots), 'shot')}" if shots else model
+        title = f"{model}, {words.these(int(shots), counted)}" if shots else model
         here = [row for row in rows if (row["model"], row["shots"]) == (model, shots)]
-        found.append(Table(f"{title}: mean ± s.d. over seeds, per cent", columns, here))
+        found.append(Table(f"{title}: {measure}mean ± s.d. over seeds, per cent", columns, here))
     if study.about.note:
         found.append(Text(study.about.note))
     return found + theirs(study)

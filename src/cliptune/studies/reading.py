@@ -10,12 +10,17 @@ from typing import Any
 
 from cliptune import published, registry, settings
 from cliptune import recipe as recipes
-from cliptune.datasets import find_set
+from cliptune.datasets import find_set, mask_sets
 from cliptune.errors import UserError
 from cliptune.studies.study import PLACES, About, Job, Row, Study
+from cliptune.tasks import with_task
 
 NEUTRAL = (*PLACES, "data.missing", "train.dtype", "train.chunk", "train.text_chunk", "train.checkpoint_seconds")
 """what may be typed and the paper's values still stand beside ours; tables `evaluate` and `shortcuts` may too"""
+UNTOUCHED = ("data.", "model.", "protocol.", "segment.")
+"""settings that reach the untouched backbone"""
+DRAWN_OF_DICE = ("shots", "selection", "efficiency")
+"""what a study of segmentation can show"""
 
 
 def shipped() -> dict[str, Path]:
@@ -70,6 +75,7 @@ def read(name: str, tables: Mapping[str, Any], small: bool, chosen: Mapping[str,
         common, cases, preset = _table(other, "settings"), _list(other, "cases"), "small"
     grid = [flat(common) | flat(case) for case in cases or [{}]]
     every = list(_jobs(rows, grid, preset, small, flat(chosen)))
+    _one_task(about, every)
     untouched = tuple(job for job in every if job.recipe.method.name == "zero_shot")
     trained = [job for job in every if job.recipe.method.name != "zero_shot"]
     measured = {job.untouched for job in trained}
@@ -98,6 +104,21 @@ def _check(about: About, rows: Sequence[Row]) -> None:
             raise UserError(f"nothing was published as '{name}' in '{about.source}'", f"there: {', '.join(methods)}")
 
 
+def _one_task(about: About, jobs: Sequence[Job]) -> None:
+    """Accuracy and Dice stand in no table together, and some pictures are of accuracies alone."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(job.recipe.task, job)
+    if len(first) > 1:
+        marks, classifies = first["segment"], first["classify"]
+        told = f"'{marks}' marks images and '{classifies}' classifies: they have no measure in common"
+        raise UserError(told, "write a study for each of the two")
+    if "segment" in first and (other := [kind for kind in about.shows if kind not in DRAWN_OF_DICE]):
+        raise UserError(
+            f"study.shows: '{other[0]}' is drawn of classification", f"of segmentation: {', '.join(DRAWN_OF_DICE)}"
+        )
+
+
 def _jobs(
     rows: Sequence[Row], grid: Sequence[Mapping[str, Any]], preset: str, small: bool, chosen: Mapping[str, Any]
 ) -> Iterator[Job]:
@@ -108,7 +129,7 @@ def _jobs(
     typed = any(key not in NEUTRAL and not key.startswith(("evaluate.", "shortcuts.")) for key in chosen)
     for point, row in itertools.product(points, rows):
         if tables[row.label]["method"]["name"] == "zero_shot":  # nothing else touches it
-            point = {key: value for key, value in point.items() if key.startswith(("data.", "model.", "protocol."))}
+            point = {key: value for key, value in point.items() if key.startswith(UNTOUCHED)}
         own, less = flat(row.settings), flat(row.small)
         own |= less if small else {}
         free = (key for key in point if key not in PLACES and (key not in own or key in chosen))
@@ -116,7 +137,7 @@ def _jobs(
         won = {key: value for key, value in point.items() if key in chosen}
         options = settled({**point, **own, **won})
         faithful = preset == "paper" and not typed and not varied
-        job = Job(row, options, preset, tables[row.label], varied, faithful)
+        job = Job(row, options, preset, with_task(tables[row.label], options, "auto"), varied, faithful)
         if (mark := (job.label, job.key)) not in seen:
             seen.add(mark)
             replace(job, options={**options, **less}).key  # noqa: B018  a mistake there is told in both forms
@@ -131,10 +152,9 @@ def settled(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(options)
     if name := str(options.get("data.name", "")):
-        head, slash, part = name.partition("/")
         path = Path(name).expanduser()
         try:
-            found["data.name"] = find_set(head) + slash + part
+            found["data.name"] = _set_of(name)
         except UserError:
             if not path.exists():
                 raise
@@ -143,6 +163,24 @@ def settled(options: Mapping[str, Any]) -> dict[str, Any]:
     if "model.name" in options and model.is_dir():
         found["model.name"] = str(model.resolve())
     return found
+
+
+def _set_of(name: str) -> str:
+    """The name of a data set, of classification or with masks.
+
+    Raises:
+        UserError: there is none; offers the nearest.
+    """
+    head, slash, part = name.partition("/")
+    try:
+        return find_set(head) + slash + part
+    except UserError:
+        try:
+            return mask_sets.find_masks(name)
+        except UserError as problem:
+            if registry.nearest(name, mask_sets.names()):
+                raise problem from None
+        raise
 
 
 def _points(axes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

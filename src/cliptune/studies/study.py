@@ -74,7 +74,7 @@ class Job:
     """dotted settings, on top of the row's recipe"""
     preset: str
     tables: Mapping[str, Any] = field(default_factory=dict)
-    """of the row's recipe, as it was when the study was read"""
+    """of the row's recipe, as it was when the study was read; with [segment] where images are marked"""
     varied: tuple[str, ...] = ()
     """settings, not of a place, that differ between runs of a row"""
     faithful: bool = False
@@ -96,11 +96,14 @@ class Job:
 
     @functools.cached_property
     def untouched(self) -> str:
-        """SHA-256 of what determines the untouched backbone's accuracy: tests and prompts, not shots or seed."""
+        """SHA-256 of what determines what the untouched backbone reaches: tests and prompts, not shots or seed."""
         essence = self.recipe.essence()
         drawn = ("shots", "seed", "sampler", "repeat")
         protocol = {key: value for key, value in essence["protocol"].items() if key not in drawn}
-        return sha256({"data": essence["data"], "model": essence["model"], "protocol": protocol})
+        known = {"data": essence["data"], "model": essence["model"], "protocol": protocol}
+        if segment := essence.get("segment"):
+            known["segment"] = {key: segment[key] for key in ("prompt", "words", "side", "threshold")}
+        return sha256(known)
 
     @property
     def name(self) -> str:
@@ -118,7 +121,8 @@ class Job:
         protocol = self.recipe.protocol
         words = [self.label, self.recipe.data.name, self.recipe.model.name, protocol.target, f"seed {protocol.seed}"]
         shots = protocol.shots
-        words.insert(3, "" if isinstance(shots, str) else f"{shots} shot{'s' if shots > 1 else ''}")
+        unit = "image" if self.recipe.task == "segment" else "shot"
+        words.insert(3, "" if isinstance(shots, str) else f"{shots} {unit}{'s' if shots > 1 else ''}")
         return ", ".join(word for word in words if word)
 
 
@@ -134,6 +138,11 @@ class Study:
     untouched: tuple[Job, ...] = ()
     """the lines of zero-shot: read from whatever run has their tests and prompts (`Job.untouched`)"""
     small: bool = False
+
+    @property
+    def task(self) -> str:
+        """classify or segment: all runs have the same"""
+        return next((job.recipe.task for job in (*self.jobs, *self.untouched)), "classify")
 
     def only(self, text: str) -> "Study":
         """The jobs whose description contains `text`, whatever its case.

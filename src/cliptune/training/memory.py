@@ -95,19 +95,24 @@ def chunks_for(
     return 0 if images >= batch else int(images), int(prompts)
 
 
+def mask_bytes(config: CLIPSegConfig, side: int, towers: bool = True) -> int:
+    """Activations of one image of `side` pixels in a CLIPSeg; without those of its `towers` where they are frozen."""
+    vision = config.vision_config
+    tokens = (side // vision.patch_size) ** 2 + 1
+    read = max(config.extract_layers) + 1
+    kept = vision.hidden_size * (SAVED_PER_BLOCK["vision"] * read + PASSING) if towers else 0
+    # Of every layer of the decoder: twelve widths, and the feed-forward before and after its activation.
+    decoder = len(config.extract_layers) * (12 * config.reduce_dim + 2 * config.decoder_intermediate_size)
+    return 4 * tokens * (kept + decoder) + 4 * config.reduce_dim * side * side
+
+
 def mask_chunk(memory: str, config: CLIPSegConfig, side: int, batch: int, standing: int) -> int:
     """Images of `side` pixels that may go through a CLIPSeg together within `memory`; 0 stands for the whole batch.
 
     Raises:
         UserError: not even one fits.
     """
-    vision = config.vision_config
-    tokens = (side // vision.patch_size) ** 2 + 1
-    read = max(config.extract_layers) + 1
-    towers = vision.hidden_size * (SAVED_PER_BLOCK["vision"] * read + PASSING)
-    # Of every layer of the decoder: twelve widths, and the feed-forward before and after its activation.
-    decoder = len(config.extract_layers) * (12 * config.reduce_dim + 2 * config.decoder_intermediate_size)
-    image = 4 * tokens * (towers + decoder) + 4 * config.reduce_dim * side * side
+    image = mask_bytes(config, side)
     allowed = parse_bytes(memory) - standing
     if allowed < image:
         least = -(-(image + standing) // 10**6)

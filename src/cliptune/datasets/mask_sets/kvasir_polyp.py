@@ -29,7 +29,7 @@ FACTS = Facts(
     images=("anns", "images", "Kvasir-SEG/images"),
     counts=(800, 100, 100),
     aliases=("kvasir", "kvasirseg"),
-    column="Kvasir",
+    column="Kvasir-SEG",
 )
 
 
