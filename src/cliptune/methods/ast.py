@@ -56,7 +56,7 @@ class AST(Method):
         },
         "small": {"train.lr": 6e-4, "train.steps_per_shot": 10, "train.least_steps": 60, **PROMPTSRC},
         "segment/paper": {"train.lr": 1e-5, "segment.decoder_lr": 2e-3},
-        "segment/small": {"train.lr": 6e-4, "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 4e-4},
     }
 
     choose: Literal["scores", "matrices", "biases"] = "scores"

@@ -31,7 +31,7 @@ class BitFit(Method):
         "paper": {**PAPER, "train.lr": 1e-4},
         "small": {**SMALL, "train.lr": 1e-2},
         "segment/paper": {"train.lr": 1e-4, "segment.decoder_lr": 2e-3},
-        "segment/small": {"train.lr": 5e-3, "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 3e-3},
     }
 
     where: Where = ("*",)

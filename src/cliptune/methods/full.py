@@ -28,7 +28,7 @@ class Full(Method):
         "paper": {**PAPER, "train.lr": 1e-5},
         "small": {**SMALL, "train.lr": 1e-4},
         "segment/paper": {"train.lr": 1e-5, "segment.decoder": "all", "segment.decoder_lr": 2e-3},
-        "segment/small": {"train.lr": 3e-4, "segment.decoder": "all", "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 1e-4, "segment.decoder": "all"},
     }
 
     towers: Literal["both", "vision", "text"] = "both"

@@ -42,7 +42,7 @@ class LoRA(LowRank):
         "paper": PAPER,
         "small": {**SMALL, "train.lr": 1e-2},
         "segment/paper": {"rank": 8},
-        "segment/small": {"train.lr": 1e-2, "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 1e-2},
     }
 
     scaling: Scaling = "alpha/sqrt(r)"

@@ -45,7 +45,7 @@ class LoRAXS(LowRank):
     presets: ClassVar = {
         "paper": PAPER,
         "small": {**SMALL, "train.lr": 1e-2},
-        "segment/small": {"train.lr": 1e-2, "segment.decoder_lr": 2e-3},
+        "segment/small": {"train.lr": 1e-2},
     }
 
     rank: int = 32
