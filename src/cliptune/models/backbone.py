@@ -6,27 +6,18 @@ the frozen teacher of a self-consistency loss and the original for 'before' figu
 
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerBase
 
 from cliptune.errors import UserError
-from cliptune.models import packing, sites, towers, zoo
+from cliptune.models import checkpoints, packing, sites, towers, zoo
 from cliptune.models.preprocess import OPENAI, Preprocess
-from cliptune.registry import nearest
 
 PROBE = ("a photo of a cat.", "the digit seven, 3 red stars on a black background", "Zürich's F/A-18")
 """sentences whose token ids tell two tokenizers apart"""
@@ -194,41 +185,12 @@ def load(name: str, dtype: torch.dtype = torch.float32) -> Backbone:
     Raises:
         UserError: unknown name, folder without a checkpoint, no text tower, hub out of reach, missing weights.
     """
-    source = source_of(name)
-    local = refuse_unreachable(name, source)
-    model, tokenizer = read_checkpoint(name, source, local, CLIPModel, _config(name, source, local), dtype)
-    backbone = Backbone(model, tokenizer, read_preprocess(source, local), name=name, source=source)
+    source = checkpoints.source_of(name)
+    local = checkpoints.refuse_unreachable(name, source)
+    model, tokenizer = checkpoints.read_checkpoint(name, source, local, CLIPModel, _config(name, source, local), dtype)
+    backbone = Backbone(model, tokenizer, checkpoints.read_preprocess(source, local), name=name, source=source)
     refuse_mute(backbone)
     return backbone
-
-
-def read_checkpoint(
-    name: str, source: str, local: bool, kind: Any, config: Any, dtype: torch.dtype
-) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A transformers model of class `kind` and its tokenizer, whole or not at all.
-
-    Raises:
-        UserError: it cannot be read, or weights are missing or of another shape.
-    """
-    transformers_logging.disable_progress_bar()
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        model, report = kind.from_pretrained(
-            source,
-            config=config,
-            dtype=dtype,
-            output_loading_info=True,
-            local_files_only=local,
-            ignore_mismatched_sizes=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-    except (OSError, ValueError, SafetensorError) as problem:
-        raise UserError(f"cannot load '{name}': {_first_line(problem)}", _remedy(source)) from problem
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    _refuse_incomplete(name, report)
-    return model, tokenizer
 
 
 def refuse_mute(backbone: Backbone) -> None:
@@ -250,50 +212,8 @@ def random_backbone(name: str, seed: int = 0) -> Backbone:
     return Backbone(model, None, preprocess, name=f"{name} (random weights)", source="")
 
 
-def source_of(name: str) -> str:
-    if name == "mini":
-        return str(zoo.MINI)
-    if name in zoo.ZOO:
-        return zoo.ZOO[name].source
-    folder = Path(name).expanduser()
-    if folder.exists():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{name}: no config.json there", "give the folder of a transformers CLIP checkpoint")
-        return str(folder.resolve())
-    if name.count("/") == 1 and not name.startswith((".", "~", "/")):
-        return name
-    close = nearest(name, zoo.names())
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    raise UserError(
-        f"no backbone '{name}': not a zoo name, not a folder",
-        f"{hint}zoo: {', '.join(zoo.names())}; or a hub id like openai/clip-vit-base-patch16; or a folder",
-    )
-
-
-def refuse_unreachable(name: str, source: str) -> bool:
-    """Whether only local files may be used; refuses at once what would wait for a hub that is out of reach."""
-    if Path(source).is_dir():
-        return True
-    offline = constants.HF_HUB_OFFLINE or not _hub_answers()
-    if offline and not isinstance(try_to_load_from_cache(source, "config.json"), str):
-        raise UserError(
-            f"the weights of '{name}' ({source}) are not on this machine and the hub is out of reach", _remedy(source)
-        )
-    return offline
-
-
-def _hub_answers() -> bool:
-    if getproxies():
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        return False
-    return True
-
-
 def _config(name: str, source: str, local: bool) -> CLIPConfig:
-    values = read_config(name, source, local)
+    values = checkpoints.read_config(name, source, local)
     kind = values.get("model_type", "nothing")
     if kind == "clipseg":
         raise UserError(f"'{name}' is a CLIPSeg, which marks images and does not classify them", "use --task segment")
@@ -304,52 +224,3 @@ def _config(name: str, source: str, local: bool) -> CLIPConfig:
             "give a checkpoint with both towers (transformers CLIPModel), for instance openai/clip-vit-base-patch16",
         )
     return CLIPConfig.from_dict(values)
-
-
-def read_config(name: str, source: str, local: bool) -> dict[str, Any]:
-    """A checkpoint's config.json.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return CLIPConfig.get_config_dict(source, local_files_only=local)[0]
-    except (OSError, ValueError) as problem:
-        raise UserError(f"cannot read the configuration of '{name}': {_first_line(problem)}", _remedy(source)) from None
-
-
-def _refuse_incomplete(name: str, report: dict[str, Any]) -> None:
-    if other := sorted(report.get("mismatched_keys") or []):
-        key, found, expected = other[0]
-        raise UserError(
-            f"'{name}': {key} is {tuple(found)}, config.json makes it {tuple(expected)}",
-            "take config.json and model.safetensors from the same place",
-        )
-    missing = sorted(report.get("missing_keys") or [])
-    if missing:
-        towerless = [
-            tower for tower in sites.TOWERS if any(key.startswith(f"{tower}_model.encoder") for key in missing)
-        ]
-        what = f"no {' and no '.join(towerless)} tower in it" if towerless else f"{len(missing)} weights are missing"
-        raise UserError(
-            f"'{name}' is not a whole CLIP: {what} (first: {missing[0]})",
-            "give a checkpoint with both towers saved by transformers' CLIPModel.save_pretrained",
-        )
-
-
-def read_preprocess(source: str, local: bool) -> Preprocess:
-    folder = Path(source)
-    if folder.is_dir():
-        return Preprocess.read(folder)
-    return Preprocess.read(Path(hf_hub_download(source, "preprocessor_config.json", local_files_only=local)).parent)
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().split("\n")[0][:160]
-
-
-def _remedy(source: str) -> str:
-    if Path(source).is_dir():
-        return "check that the folder holds config.json, model.safetensors, tokenizer.json, preprocessor_config.json"
-    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-    return f"is the hub reachable{offline}? otherwise download it once and give --model FOLDER, or use --model mini"

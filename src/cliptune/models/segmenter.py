@@ -20,10 +20,9 @@ from torch.nn import functional as F
 from transformers import CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation, PreTrainedTokenizerBase
 
 from cliptune.errors import UserError
-from cliptune.models import backbone as backbones
-from cliptune.models import sites, towers, zoo
+from cliptune.models import checkpoints, sites, towers, zoo
 from cliptune.models.attention import Rows
-from cliptune.models.backbone import Backbone
+from cliptune.models.backbone import Backbone, refuse_mute
 from cliptune.models.preprocess import Preprocess
 
 Inert = Literal["skip", "keep"]
@@ -174,20 +173,20 @@ def load(name: str, inert: Inert = "skip") -> Segmenter:
     """
     if name == "mini":
         return mini(inert)
-    source = zoo.SEGMENTERS.get(name) or backbones.source_of(name)
-    local = backbones.refuse_unreachable(name, source)
-    values = backbones.read_config(name, source, local)
+    source = zoo.SEGMENTERS.get(name) or checkpoints.source_of(name)
+    local = checkpoints.refuse_unreachable(name, source)
+    values = checkpoints.read_config(name, source, local)
     if (kind := values.get("model_type", "nothing")) != "clipseg":
         raise UserError(
             f"'{name}' has no decoder that marks images: model_type is '{kind}', not 'clipseg'",
             f"give a CLIPSeg: {', '.join(zoo.SEGMENTERS)}, a folder of one, or mini",
         )
     config = CLIPSegConfig.from_dict(values)
-    whole, tokenizer = backbones.read_checkpoint(
+    whole, tokenizer = checkpoints.read_checkpoint(
         name, source, local, CLIPSegForImageSegmentation, config, torch.float32
     )
-    found = Segmenter(whole, tokenizer, backbones.read_preprocess(source, local), name, source, inert)
-    backbones.refuse_mute(found)
+    found = Segmenter(whole, tokenizer, checkpoints.read_preprocess(source, local), name, source, inert)
+    refuse_mute(found)
     return found
 
 
