@@ -58,6 +58,13 @@ class Recipe:
         """classify or segment"""
         return "classify" if self.segment is None else "segment"
 
+    @property
+    def shots(self) -> int | None:
+        """Training images a class, of segmentation in all; None is all there are (the default of segmentation)."""
+        if self.segment is not None and self.protocol.shots == "auto":
+            return None
+        return shots_of(self.protocol)
+
     def __post_init__(self) -> None:
         check_numbers(self)
 
@@ -266,7 +273,7 @@ def steps_of(recipe: Recipe, images: int) -> int:
     train = recipe.train
     if train.steps != "auto":
         return train.steps
-    shots = shots_of(recipe.protocol)
+    shots = recipe.shots
     if train.epochs or shots is None:
         return (train.epochs or FULL_DATA_EPOCHS) * -(-images // train.batch)
     return max(train.least_steps, train.steps_per_shot * shots)

@@ -24,7 +24,6 @@ from cliptune.methods.with_decoder import WithDecoder, reopen
 from cliptune.models import segmenter
 from cliptune.models.backbone import Backbone, Identity, load
 from cliptune.models.shortcuts import Shortcuts
-from cliptune.protocols import shots_of
 from cliptune.recipe import Recipe, find_method
 
 
@@ -197,7 +196,7 @@ def run_name(recipe: Recipe) -> str:
         words.append(f"to-{chosen.target}" + ("-open" if chosen.open_set else ""))
     elif chosen.name not in ("few-shot", "full-data"):
         words.append(chosen.name + ("-novel" if chosen.half == "novel" else ""))
-    shots = shots_of(chosen)
+    shots = recipe.shots
     words.append("all" if shots is None else f"{shots}{'images' if recipe.segment else 'shot'}")
     return "-".join([*words, f"s{chosen.seed}"]).replace(" ", "_").lower()
 

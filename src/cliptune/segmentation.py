@@ -28,7 +28,6 @@ from cliptune.models import zoo
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
 from cliptune.models.segmenter import Marker, Segmenter
-from cliptune.protocols import shots_of
 from cliptune.recipe import Recipe, SegmentSettings
 from cliptune.tasks.segment import Answers, Segment, answer, gallery, marked, measure, overlay, to_csv
 from cliptune.training.compute import Compute, compute, seeded
@@ -256,7 +255,7 @@ def prepare_segment(
     if backbone is not None and not isinstance(backbone, Segmenter):
         raise UserError(f"'{backbone.name}' has no decoder that marks images", "load one with cliptune.load_segmenter")
     maskset = maskset or open_masks(data.name, data.root or None, data.missing, settings.words or None)
-    episode = mask_episode(maskset, settings.prompt, _shots(draft), draft.protocol.seed)
+    episode = mask_episode(maskset, settings.prompt, draft.shots, draft.protocol.seed)
     backbone = backbone or _load(draft.model.name, settings, outline)
     if backbone.keeps_inert != (settings.inert == "keep"):
         raise UserError(
@@ -290,11 +289,6 @@ def prepare_segment(
 def settings_of(recipe: Recipe) -> SegmentSettings:
     assert recipe.segment is not None
     return recipe.segment
-
-
-def _shots(recipe: Recipe) -> int | None:
-    """Training images in all; None is all there are, which is the default here."""
-    return None if recipe.protocol.shots == "auto" else shots_of(recipe.protocol)
 
 
 def _load(name: str, settings: SegmentSettings, outline: bool) -> Segmenter:

@@ -20,7 +20,6 @@ from transformers import CLIPConfig, CLIPModel
 from cliptune.datasets import open_set
 from cliptune.errors import UserError
 from cliptune.models import zoo
-from cliptune.protocols import shots_of
 from cliptune.recipe import Recipe
 from cliptune.report.papers import facts_of
 from cliptune.studies.pool import Pool
@@ -154,7 +153,7 @@ def extent(recipe: Recipe, root: str) -> Extent | None:
     elif protocol.name == "domain-generalization":
         share = 0.75
         test //= 4
-    shots = shots_of(protocol)
+    shots = recipe.shots
     images = int(train * share) if shots is None else min(shots * classes, train or shots * classes)
     others = [_counts(name, root) for name in protocol.tests]
     return Extent(classes, images, test + sum(each[2] for each in others if each))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cliptune import published
-from cliptune.protocols import shots_of
 from cliptune.published import Result, matching
 from cliptune.published.matching import AVERAGE, HARMONIC, Asked
 from cliptune.report import words
@@ -146,7 +145,7 @@ def asked_of(study: Study, job: Job, place: Field) -> Asked | None:
     source, method, recipe = study.about.source, job.row.published, job.recipe
     if study.small or not method or not source:
         return None
-    shots, trained = shots_in(job), recipe.method.name != "zero_shot"
+    shots, trained = job.recipe.shots, recipe.method.name != "zero_shot"
     return Asked(
         source,
         method,
@@ -155,12 +154,6 @@ def asked_of(study: Study, job: Job, place: Field) -> Asked | None:
         protocol=matching.protocol_of(recipe.task, recipe.protocol.name),
         shots=matching.shots_told(shots) if trained else None,
     )
-
-
-def shots_in(job: Job) -> int | None:
-    """Training images a class, of segmentation in all; None is all there are."""
-    protocol = job.recipe.protocol
-    return None if job.recipe.task == "segment" and protocol.shots == "auto" else shots_of(protocol)
 
 
 def only(asked: set[Asked | None]) -> Asked | None:

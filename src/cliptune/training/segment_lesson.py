@@ -18,7 +18,7 @@ from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.products import still
 from cliptune.models.segmenter import Marker, Segmenter
 from cliptune.recipe import Recipe, SegmentSettings
-from cliptune.tasks.segment import Segment, answer, bce_losses, dice_losses, enlarged, losses
+from cliptune.tasks.segment import Segment, bce_losses, dice_losses, dice_of, enlarged, losses, marked
 from cliptune.training.compute import Compute
 from cliptune.training.distributed import Sum
 from cliptune.training.student import KEPT_BATCH, KEPT_BYTES
@@ -45,16 +45,21 @@ class SegmentLesson:
         return SegmentStudent(adapter, self.recipe, self.settings, self.train, compute)
 
     def validate(self, adapter: WithDecoder, compute: Compute, part: slice) -> tuple[float, float]:
-        """Sums of Dice (at each image's own size) and of the loss over a part of the validation images."""
-        segment, images = segmenting(adapter.marker, adapter.backbone, compute), self.val.some(part)
-        loss = 0.0
+        """Sums of Dice and of the loss over a part of the validation images, at the size the model is given.
+
+        Not at each image's own size, as tests are: masks of large photographs would be decoded again every time.
+        """
+        segment = segmenting(adapter.marker, adapter.backbone, compute)
+        dice = loss = 0.0
         with torch.no_grad(), still():
-            found = answer(segment, images, VALIDATED, self.settings.threshold)
-            for batch in images.batches(VALIDATED):
-                logits = enlarged(segment(batch).cpu(), (batch.masks.shape[1], batch.masks.shape[2]))
+            for batch in self.val.some(part).batches(VALIDATED):
+                side = (batch.masks.shape[1], batch.masks.shape[2])
+                logits = enlarged(segment(batch).cpu(), side)
                 each = dice_losses(logits, batch.masks) + self.settings.bce * bce_losses(logits, batch.masks)
                 loss += float(each.sum())
-        return float(found.dice.sum()), loss
+                found = marked(logits, side, self.settings.threshold)
+                dice += sum(dice_of(one, truth) for one, truth in zip(found, batch.masks.numpy(), strict=True))
+        return dice, loss
 
 
 def segmenting(marker: Marker, backbone: Segmenter, compute: Compute) -> Segment:
