@@ -11,11 +11,14 @@ import torch
 from cliptune.datasets.sets.digits import load as load_digits
 from cliptune.errors import UserError
 from cliptune.models.backbone import load
+from cliptune.models.segmenter import load as load_segmenter
 from cliptune.training.distributed import Group, leave
-from cliptune.training.events import PhaseEnded, Step
+from cliptune.training.events import PhaseEnded, Step, Validated
 from cliptune.training.loop import fit
 from tests.command import CONTEXT, meeting_place
 from tests.conftest import logits_of, plan_for, small_method
+from tests.contract.test_segmenting_methods import few_pictures
+from tests.contract.test_segmenting_methods import plan_for as segment_plan
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -36,6 +39,10 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "a closed phase": ("linear_probe", {}, {}),
     "early stopping": ("lora", {"dropout": 0.0}, {"train__steps": 30, "train__patience": 1, "train__lr": 2e-2}),
     "dropout": ("dora", {"dropout": 0.5}, {"train__batch": 7}),
+    # 12 pictures with masks
+    "marking": ("dora", {"dropout": 0.0}, {"train__batch": 5, "train__chunk": 2, "train__augment": "affine"}),
+    "marking, picked": ("ast", {"probe_steps": 3}, {"train__batch": 5, "train__augment": "none"}),
+    "marking with the decoder alone": ("decoder", {}, {"train__batch": 5, "segment__decoder": "all"}),
 }
 
 FIFTY: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -70,6 +77,29 @@ def trained(method: str, settings: dict[str, Any], options: dict[str, Any]) -> d
     }
 
 
+def trained_to_mark(method: str, settings: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What is left of a run of segmentation in this process; its validations decide nothing but are the same."""
+    segmenter = load_segmenter("mini")
+    segmenter.whole.double()
+    plan = segment_plan(method, segmenter, **settings, train__validate_every=4, **options)
+    adapter = plan.attach()
+    adapter.model.double()
+    events = list(fit(adapter, plan.lesson(), plan.machine))
+    given = plan.pixels(plan.episode.test).plain(range(4))
+    pixels = segmenter.preprocess.normalise(given.pixels.double())
+    with torch.no_grad():
+        conditions = adapter.marker.conditions(segmenter.tokens(given.prompts))
+        logits = adapter.marker.mask_logits(adapter.marker.activations(pixels), conditions)
+    return {
+        "logits": logits,
+        "trained": list(adapter.trainable()),
+        "losses": [event.loss for event in events if isinstance(event, Step | Validated)],
+        "parts": [dict(event.parts) for event in events if isinstance(event, Step)],
+        "training": [dict(event.training) for event in events if isinstance(event, PhaseEnded)],
+        "seconds": [event.seconds for event in events if isinstance(event, PhaseEnded)],
+    }
+
+
 def told(group: Group) -> list[Any]:
     """What a process hears when another fails, and of what the main one alone does."""
     heard: list[Any] = [group.on_main(lambda: os.getpid()), group.gather(group.rank)]
@@ -87,11 +117,15 @@ def _child(rank: int, size: int, shared: dict[str, str], cases: dict[str, Any], 
     from cliptune.training.compute import compute
 
     torch.set_num_threads(1)
+    for items in (few_pictures().train, few_pictures().val, few_pictures().test):
+        few_pictures().read_mask(items[0])  # drawn now, in float32
     torch.Tensor.float = torch.Tensor.double  # pixels and features are float32 by design
     if size > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), **shared}
         os.environ |= {"LOCAL_WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
-    found: dict[str, Any] = {name: trained(*case) for name, case in cases.items()}
+    found: dict[str, Any] = {
+        name: (trained_to_mark if name.startswith("marking") else trained)(*case) for name, case in cases.items()
+    }
     found["told"] = told(compute("cpu").group)
     leave()
     torch.save(found, out)
