@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from transformers import CLIPModel, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from cliptune.errors import UserError
 from cliptune.files import cannot_write, room_for, writable_folder
@@ -59,6 +60,7 @@ def save_pretrained(
 ) -> None:
     """A folder that transformers' model and processor load by `from_pretrained`; whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    transformers_logging.disable_progress_bar()
     half = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         model.save_pretrained(half)

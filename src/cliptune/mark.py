@@ -1,6 +1,8 @@
 """Marking image files with a finished run of segmentation, and measuring one again."""
 
+import csv
 import functools
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +17,9 @@ from cliptune.datasets.images import read_file
 from cliptune.datasets.mask_episode import items_of, kind_of
 from cliptune.datasets.mask_pixels import Batch, MaskPixels
 from cliptune.datasets.mask_sets import open_masks
+from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskSet
 from cliptune.errors import UserError
-from cliptune.files import writable_folder, write_whole
+from cliptune.files import writable_folder, write_text, write_whole
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
@@ -29,6 +32,8 @@ from cliptune.training.compute import compute
 from cliptune.training.segment_lesson import segmenting
 
 BATCH = 16
+LIST = "marked.csv"
+"""path,prompt,mask,overlay,share: what `mark_files` wrote, beside its folders masks/ and overlays/"""
 
 
 def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Marker, Segmenter, Any, Preprocess]:
@@ -62,26 +67,44 @@ def mark_files(run: Run, paths: Sequence[Path], out: Path, prompt: str | None) -
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: no such image file", "give image files or folders")
-    names = _names(paths)
+    files = [
+        {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(paths)
+    ]
+    _refuse_overwriting(out, [file for both in files for file in both.values()])
     marker, backbone, machine, preprocess = opened(run)
     threshold = float(run.record["recipe"]["segment"]["threshold"])
     writable_folder(out)
     rows = []
     with using(run.shortcuts), still():
         segment = segmenting(marker, backbone, machine)
-        for path, name in zip(paths, names, strict=True):
+        for path, both in zip(paths, files, strict=True):
             image = read_file(path)
             pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
             logits = segment(Batch(pixels, torch.zeros(1, 1, 1), [words])).float()
             found = marked(logits, (image.height, image.width), threshold)[0]
-            files = {"mask": out / f"{name}.png", "overlay": out / f"{name}-overlay.png"}
             pictures = {"mask": found.astype(np.uint8) * 255, "overlay": overlay(np.asarray(image), found, None)}
-            for kind, file in files.items():
+            for kind, file in both.items():
                 picture = Image.fromarray(pictures[kind])
                 write_whole(file, functools.partial(picture.save, format="PNG"))
-            told = {kind: str(file) for kind, file in files.items()}
+            told = {kind: str(file) for kind, file in both.items()}
             rows.append({"path": str(path), "prompt": words, **told, "share": float(found.mean())})
+    write_text(out / LIST, _csv(rows))
     return rows
+
+
+def _refuse_overwriting(out: Path, files: Sequence[Path]) -> None:
+    """What `LIST` says was written here before may be written again; nothing else is."""
+    there = [file for file in files if file.exists()]
+    if there and not (out / LIST).is_file():
+        raise UserError(f"{there[0]} exists and was not written by `predict`", "give another folder: --out marked")
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, ["path", "prompt", "mask", "overlay", "share"], lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -101,26 +124,32 @@ def measure_masks_again(
     """Dice of the untouched segmenter and of the adapted one on test images.
 
     Args:
-        data: a set of images with masks; None is the run's own. prompt: kind of prompt; of your own images without
-            prompts.csv the words to look for. None is the run's.
+        data: a set of images with masks; None is the run's own. prompt: kind of prompt (p1, random); or, for your own
+            images without prompts.csv, the words to look for. None is the run's.
 
     Returns:
-        data, prompt, zero_shot, adapted.
+        data, prompt (kind), texts (up to three), zero_shot, adapted.
 
     Raises:
-        UserError: no test images, or no such kind of prompt.
+        UserError: no test images, no such kind of prompt, or images that do not say what to look for.
     """
     settings = run.record["recipe"]["data"]
     base, kind = root or settings["root"] or None, run.record["prompt"]["kind"]
-    words = run.record["recipe"]["segment"]["words"] or None
+    words = None if prompt is None or KIND_OF_PROMPT.fullmatch(prompt) else prompt
+    if words is None and prompt is not None:
+        kind = prompt
     if data is None:
-        maskset = open_masks(settings["name"], base, "skip", words)
+        maskset = open_masks(settings["name"], base, "skip", words or run.record["recipe"]["segment"]["words"] or None)
         items = items_of(json.loads((run.folder / "episode.json").read_text("utf-8"))["test"])
-        if prompt is not None and kind_of(maskset, prompt) != kind:
+        if prompt is not None:
             known = {item.image: item for part in (maskset.train, maskset.val, maskset.test) for item in part}
-            items, kind = tuple(known[item.image] for item in items if item.image in known), kind_of(maskset, prompt)
+            items = tuple(known[item.image] for item in items if item.image in known)
     else:
-        maskset, items, kind = _other(data, base, prompt, kind)
+        maskset = _other(data, base, words, run)
+        items = maskset.test
+    kind = kind_of(maskset, "auto" if prompt is None and kind not in maskset.prompt_types else kind)
+    if words is not None:
+        kind = "p1"
     dtype = run.record["environment"]["dtype"]
     marker, backbone, machine, preprocess = opened(run, device, "auto" if dtype == "float16" else dtype)
     pixels = MaskPixels(maskset, items, preprocess, kind)
@@ -130,16 +159,17 @@ def measure_masks_again(
         for name, each in (("zero_shot", backbone.marker()), ("adapted", marker)):
             answers = answer(segmenting(each, backbone, machine), pixels, BATCH, threshold)
             found[name] = measure(answers, groups, threshold)
-    return {"data": maskset.name, "prompt": kind, **found}
+    return {"data": maskset.name, "prompt": kind, "texts": pixels.texts()[:3], **found}
 
 
-def _other(data: str, root: str | None, prompt: str | None, kind: str) -> tuple[Any, Any, str]:
-    """Other data, its test images and the kind of prompt; of your own without prompts `prompt` is what to look for."""
-    maskset = open_masks(data, root)
-    if prompt is not None and maskset.source and maskset.prompt_types == ("p0",):
-        maskset = open_masks(data, root, prompt=prompt)
-        prompt = "p1"
+def _other(data: str, root: str | None, words: str | None, run: Run) -> MaskSet:
+    """Other data; your own images without prompts.csv are asked for `words`, or for what the run learned to find."""
+    maskset = open_masks(data, root, prompt=words)
+    if words is None and maskset.source and maskset.prompt_types == ("p0",):
+        texts = run.record["prompt"]["texts"]
+        if len(texts) != 1 or not texts[0]:
+            raise UserError(f"'{maskset.name}' does not say what its masks mark", "--prompt WORDS does")
+        maskset = open_masks(data, root, prompt=texts[0])
     if not maskset.test:
         raise UserError(f"'{maskset.name}' has no test images", "give data with a test split")
-    chosen = kind_of(maskset, prompt if prompt is not None else kind if kind in maskset.prompt_types else "auto")
-    return maskset, maskset.test, chosen
+    return maskset

@@ -28,7 +28,7 @@ from cliptune.recipe import Recipe
 from cliptune.records import episode_record
 from cliptune.tasks import with_task
 from cliptune.training.compute import Compute, choose_device, compute, seeded
-from cliptune.training.early_stopping import refuse_without_images
+from cliptune.training.early_stopping import refuse_long_warmup, refuse_without_images
 from cliptune.training.loop import AnyLesson, Lesson, stream_seed
 from cliptune.training.losses import self_consistency
 from cliptune.training.memory import chunks_for, standing_bytes
@@ -242,9 +242,7 @@ def prepare(
             plain=whole or final.shortcuts.products == "plain" or not final.method.fast(),
         )
         final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk, text_chunk=text_chunk))
-    steps = recipes.steps_of(final, len(episode.train))
-    if final.method.phases() and final.train.warmup_steps >= steps:
-        raise UserError(f"train.warmup_steps = {final.train.warmup_steps} of {steps} steps", "warm up for fewer steps")
+    refuse_long_warmup(final, len(episode.train))
     refuse_without_images(final, len(episode.val))
     return Plan(final, backbone, episode, tokens, machine)
 

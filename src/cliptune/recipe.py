@@ -101,6 +101,16 @@ KINDS: dict[str, Any] = {
 }
 """a recipe's tables beside [method] and [recipe]; [segment] makes the task segmentation"""
 
+ONLY_CLASSIFY: dict[str, tuple[Any, ...]] = {
+    "train.text_chunk": (0,),
+    "evaluate.features": (False,),
+    "evaluate.retention": ("auto", "none"),
+    "data.split_seed": (0,),
+    "protocol.sampler": ("dassl",),
+    "protocol.repeat": ("auto",),
+}
+"""settings that segmentation does not read, and the values that say nothing"""
+
 MEDVLSM: dict[str, Any] = {
     "train.schedule": "plateau",
     "train.weight_decay": 1e-3,
@@ -226,11 +236,14 @@ def _defaults(method: type[Method], preset: str, segment: Mapping[str, Any] | No
     """What a preset sets for a method: dotted key → value; of segmentation what its table makes of it."""
     if segment is None:
         return dict(method.presets.get(preset, {}))
-    task = SEGMENT_SMALL
-    if preset == "paper":
-        published = settings.convert(segment.get("published", "driver"), Literal["driver", "yaml"], "segment.published")
-        task = MEDVLSM | PUBLISHED_RATES[published]
-    return {**task, **method.presets.get(f"segment/{preset}", {})}
+    own = method.presets.get(f"segment/{preset}", {})
+    if preset == "small":
+        return {**SEGMENT_SMALL, **own}
+    published = settings.convert(segment.get("published", "driver"), Literal["driver", "yaml"], "segment.published")
+    task = MEDVLSM | PUBLISHED_RATES[published]
+    if "train.lr" in own:  # a rate for the towers; the decoder keeps the published one
+        task["segment.decoder_lr"] = task["train.lr"]
+    return {**task, **own}
 
 
 def _refuse_foreign(method: Method, sections: Mapping[str, Any]) -> None:
@@ -245,6 +258,15 @@ def _refuse_foreign(method: Method, sections: Mapping[str, Any]) -> None:
     loss: LossSettings = sections["loss"]
     if loss.image or loss.text or loss.logits:
         raise UserError("[loss]: self-consistency terms compare class scores", "leave them out of segmentation")
+    if method.ranks_gradients and sections["segment"].inert == "keep":
+        raise UserError(
+            f"{method.name} ranks gradients, and none reaches the blocks that segment.inert = keep adds",
+            "leave segment.inert out",
+        )
+    for key, unset in ONLY_CLASSIFY.items():
+        section, name = key.split(".")
+        if getattr(sections[section], name) not in unset:
+            raise UserError(f"{key} does nothing where images are marked", f"leave {key} out")
     if sections["protocol"].name not in ("few-shot", "full-data"):
         raise UserError(f"--protocol {sections['protocol'].name} is for classification", "few-shot or full-data")
 

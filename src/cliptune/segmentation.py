@@ -15,14 +15,14 @@ from transformers import CLIPSegForImageSegmentation
 
 from cliptune import recipe as recipes
 from cliptune.datasets.base import Augment
-from cliptune.datasets.mask_episode import MaskEpisode, mask_episode
+from cliptune.datasets.mask_episode import MaskEpisode, mask_episode, readable
 from cliptune.datasets.mask_pixels import MaskPixels
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.datasets.segmentation import MaskItem, MaskSet
 from cliptune.errors import UserError
 from cliptune.files import write_text, write_whole
 from cliptune.methods.base import Size
-from cliptune.methods.with_decoder import WithDecoder, attach, decoder_size
+from cliptune.methods.with_decoder import Trained, WithDecoder, attach, decoder_size
 from cliptune.models import segmenter as segmenters
 from cliptune.models import zoo
 from cliptune.models.preprocess import Preprocess
@@ -31,7 +31,7 @@ from cliptune.models.segmenter import Marker, Segmenter
 from cliptune.recipe import Recipe, SegmentSettings
 from cliptune.tasks.segment import Answers, Segment, answer, gallery, marked, measure, overlay, to_csv
 from cliptune.training.compute import Compute, compute, seeded
-from cliptune.training.early_stopping import refuse_without_images
+from cliptune.training.early_stopping import refuse_long_warmup, refuse_without_images
 from cliptune.training.loop import stream_seed
 from cliptune.training.memory import mask_chunk, standing_bytes
 from cliptune.training.segment_lesson import SegmentLesson, segmenting
@@ -73,11 +73,15 @@ class SegmentPlan:
 
     def attach(self) -> WithDecoder:
         """The method attached to the segmenter; its first numbers depend on the seed alone."""
-        rate = self.settings.decoder_lr / self.recipe.train.lr if self.settings.decoder_lr else 1.0
         with seeded(stream_seed(self.recipe.protocol.seed, "attach")):
-            adapter = attach(self.backbone, self.recipe.method, self.settings.decoder, rate)
+            adapter = attach(self.backbone, self.recipe.method, self.decoder, self.settings.decoder_lr or None)
         adapter.towers.own = self.recipe.shortcuts
         return adapter
+
+    @property
+    def decoder(self) -> Trained:
+        """What of the decoder is trained: nothing where nothing is."""
+        return self.settings.decoder if self.recipe.method.phases() else "none"
 
     def lesson(self) -> SegmentLesson:
         train, val = self.pixels(self.episode.train, augmented=True), self.pixels(self.episode.val)
@@ -86,7 +90,7 @@ class SegmentPlan:
     def size(self) -> Size:
         """How many numbers are trained, those of the decoder among them."""
         own = self.recipe.method.size(self.backbone.model, 1)
-        decoder = decoder_size(self.backbone, self.settings.decoder) if self.recipe.method.phases() else 0
+        decoder = decoder_size(self.backbone, self.decoder)
         facts = {**own.facts, "towers": own.most, "decoder": decoder}
         return Size(own.least + decoder, own.most + decoder, facts)
 
@@ -173,7 +177,6 @@ class SegmentPlan:
     def told(self) -> dict[str, Any]:
         """What run.json says of task, data and protocol."""
         episode, maskset = self.episode, self.episode.maskset
-        decoder = decoder_size(self.backbone, self.settings.decoder) if self.recipe.method.phases() else 0
         return {
             "task": "segment",
             "data": {
@@ -190,7 +193,7 @@ class SegmentPlan:
             "prompt": {"kind": episode.prompt, "texts": self.prompts[:3]},
             "side": self.preprocess.size,
             "left_out": [] if self.backbone.keeps_inert else self.backbone.dead_sites(),
-            "decoder_parameters": decoder,
+            "decoder_parameters": decoder_size(self.backbone, self.decoder),
             "protocol": episode.protocol,
             "shots": episode.shots,
             "seed": episode.seed,
@@ -255,7 +258,14 @@ def prepare_segment(
     if backbone is not None and not isinstance(backbone, Segmenter):
         raise UserError(f"'{backbone.name}' has no decoder that marks images", "load one with cliptune.load_segmenter")
     maskset = maskset or open_masks(data.name, data.root or None, data.missing, settings.words or None)
+    if maskset.source and maskset.prompt_types == ("p0",) and settings.prompt == "auto":
+        raise UserError(
+            f"'{maskset.name}' does not say what its masks mark",
+            '--prompt "skin lesion" does; --prompt p0 trains without words',
+        )
     episode = mask_episode(maskset, settings.prompt, draft.shots, draft.protocol.seed)
+    if data.missing == "skip":
+        episode = readable(episode)
     backbone = backbone or _load(draft.model.name, settings, outline)
     if backbone.keeps_inert != (settings.inert == "keep"):
         raise UserError(
@@ -277,6 +287,7 @@ def prepare_segment(
     if memory is not None:
         final = dataclasses.replace(final, train=dataclasses.replace(train, chunk=_chunk(memory, final, backbone)))
     refuse_without_images(final, len(episode.val))
+    refuse_long_warmup(final, len(episode.train))
     preprocess = dataclasses.replace(backbone.preprocess, size=side, crop=side, squash=True)
     plan = SegmentPlan(final, backbone, episode, preprocess, machine)
     if final.method.phases() and not plan.size().most:

@@ -137,6 +137,20 @@ def test_same_seed_same_numbers(name: str) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@every_segmenting_method
+def test_the_decoders_rate_is_its_own(name: str) -> None:
+    plan = plan_for(name, train__lr=0.0, segment__decoder_lr=1e-3)
+    adapter, _ = train(plan)
+    if not adapter.method.phases():
+        return
+    original = dict(plan.backbone.whole.decoder.named_parameters())
+    assert any(not torch.equal(tensor, original[key[len("decoder.") :]]) for key, tensor in adapter.owned.items())
+    still = plan.attach()
+    if adapter.trainable().keys() == still.trainable().keys():
+        towers = adapter.inner.trainable()
+        assert all(torch.equal(tensor, towers[key]) for key, tensor in still.inner.trainable().items())
+
+
 @pytest.mark.parametrize("name", [name for name in SEGMENTING if name != "zero_shot"])
 def test_parts_of_a_batch_give_the_whole_batchs_gradient(name: str) -> None:
     changed = {"dropout": 0.0} if name in ("lora", "lora_xs", "dora") else {}
@@ -177,6 +191,10 @@ def test_whole_run(name: str, tmp_path: Path) -> None:
     assert run.metrics["test"]["n"] == 10
     assert 0 <= run.metrics["test"]["iou"] <= run.metrics["test"]["dice"] <= 1
     assert saved["merge_gap"] <= 1e-4
+    counted = sum(tensor.numel() for tensor in run.adapter.trainable().values())
+    assert saved["trainable_parameters"] == counted or name == "lora_xs"
+    assert saved["decoder_parameters"] <= saved["trainable_parameters"]
+    assert name != "zero_shot" or saved["trainable_parameters"] == 0
     assert (tmp_path / "run" / "predictions.csv").read_text("utf-8").count("\n") == 11
     again = Run.open(tmp_path / "run")
     assert again.record == saved

@@ -27,6 +27,12 @@ CASES = {
         ("tune",),
     ),
     "full": (("full", "--set", "train.steps=5"), {"train": 5}, ("train",)),
+    "marking, with its validations": (
+        ("dora", "--data", "world/glyphs", "--shots", "6", "--set", "train.steps=9", "--set", "train.validate_every=2")
+        + ("--set", "train.schedule=plateau", "--set", "train.plateau_patience=0", "--set", "train.patience=9"),
+        {"train": 9},
+        ("train",),
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from tests.command import Cliptune
 
 QUICK = ("--device", "cpu", "--set", "train.steps=4", "--set", "train.batch=4")
 PAIRS = 16
+Refused = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_your_own_folder_through_every_verb(things: Path, cliptune: Cliptune) ->
     with torch.no_grad():
         logits = model(**given).logits
     large = torch.nn.functional.interpolate(logits[:, None], (90, 120), mode="bilinear", align_corners=False)[0, 0]
-    ours = np.asarray(Image.open("marked/00.png")) > 0
+    ours = np.asarray(Image.open("marked/masks/00.png")) > 0
     assert ((large > 0).numpy() == ours).mean() > 0.999, "transformers alone marks the same pixels"
 
     assert "Dice" in cliptune("report", "run").done().out + Path("run/report.md").read_text("utf-8")
@@ -88,15 +89,58 @@ def test_a_run_is_repeated_from_its_recipe(things: Path, cliptune: Cliptune) -> 
     assert Path("again/predictions.csv").read_bytes() == Path("first/predictions.csv").read_bytes()
 
 
-def test_plateau_patience_and_resume_of_a_stopped_run(cliptune: Cliptune) -> None:
+def test_plateau_and_patience_end_a_run_that_does_not_get_better(cliptune: Cliptune) -> None:
     words = ("--data", "world/glyphs", "--shots", 12, "--device", "cpu", "--preset", "paper", "--set", "train.batch=6")
-    words = (*words, "--set", "train.epochs=4", "--set", "train.patience=2", "--set", "train.plateau_patience=0")
-    said = cliptune("train", "decoder", *words, "--set", "train.lr=1e-6", "--out", "run", "--json").done().json
+    words = (*words, "--set", "train.epochs=9", "--set", "train.patience=3", "--set", "train.plateau_patience=0")
+    # At this rate nothing gets better by a hundredth.
+    words = (*words, "--set", "train.lr=1e-5", "--set", "train.min_delta=0.01")
+    said = cliptune("train", "decoder", *words, "--out", "run", "--json").done().json
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text("utf-8").splitlines()]
     seen = [line for line in lines if line["event"] == "validated"]
-    assert [line["step"] for line in seen] == [2, 4, 6, 8][: len(seen)], "once an epoch"
+    assert [line["step"] for line in seen] == [2, 4, 6, 8], "once an epoch; the first, and three not better by enough"
     assert all(0 <= line["dice"] <= 1 and "accuracy" not in line for line in seen)
-    assert said["training"]["best"]["dice"] == max(line["dice"] for line in seen[:1])
+    assert said["training"]["stopped_early"]
+    assert said["training"]["best"]["dice"] == max(line["dice"] for line in seen), (
+        "the best numbers are kept all the same"
+    )
+    rates = [line["lr"] for line in lines if line["event"] == "step"]
+    assert rates[0] == 1e-5
+    assert rates[-1] <= 1e-5 or seen[0]["loss"] > seen[-1]["loss"]
+
+
+def test_nothing_of_yours_is_overwritten(things: Path, cliptune: Cliptune, refused: Refused) -> None:  # noqa: F811
+    cliptune("train", "lora", "--data", things, "--prompt", "thing", *QUICK, "--out", "run").done()
+    kept = {path: path.read_bytes() for path in things.rglob("*.*")}
+    what, fix = refused("predict", "run", things / "images", "--out", things)
+    assert "exists and was not written by" in what
+    assert "--out" in fix
+    assert kept == {path: path.read_bytes() for path in things.rglob("*.*")}, "the true masks lie in masks/ too"
+    for _ in range(2):  # its own it may write again
+        found = cliptune("predict", "run", things / "images", "--out", "marked", "--json").done().json["predictions"]
+    assert len(Path("marked/marked.csv").read_text("utf-8").splitlines()) == len(found) + 1
+
+
+def test_other_images_of_yours_are_asked_for_what_the_run_finds(things: Path, cliptune: Cliptune) -> None:
+    cliptune("train", "lora", "--data", things, "--prompt", "thing", *QUICK, "--out", "run").done()
+    told = cliptune("evaluate", "run", "--data", things, "--json").done().json
+    assert (told["prompt"], told["texts"]) == ("p1", ["thing"])
+    own = cliptune("evaluate", "run", "--json").done().json
+    assert told["adapted"]["dice"] == pytest.approx(own["adapted"]["dice"], abs=1e-6)
+    for data in (("--data", things), ()):
+        other = cliptune("evaluate", "run", *data, "--prompt", "the red star", "--json").done().json
+        assert (other["prompt"], other["texts"]) == ("p1", ["the red star"])
+    empty = cliptune("evaluate", "run", "--prompt", "p0", "--json").done().json
+    assert (empty["prompt"], empty["texts"]) == ("p0", [""])
+
+
+def test_a_broken_pair_is_left_out_only_where_asked(things: Path, cliptune: Cliptune, refused: Refused) -> None:  # noqa: F811
+    broken = things / "images" / "03.jpg"
+    broken.write_bytes(broken.read_bytes()[:300])
+    words = ("train", "lora", "--data", things, "--prompt", "thing", *QUICK)
+    assert "03.jpg" in refused(*words)[0]
+    said = cliptune(*words, "--set", "data.missing=skip", "--out", "run", "--json").done().json
+    assert sum(said["data"][part] for part in ("train", "val", "test")) == PAIRS - 1
+    assert any("left out" in note and "03.jpg" in note for note in said["data"]["notes"])
 
 
 LINES = [
@@ -113,6 +157,12 @@ LINES = [
     ("train decoder --data world/glyphs --set segment.decoder=none", "trains nothing"),
     ("train dora --data world/glyphs --protocol base-to-novel", "base-to-novel is for classification"),
     ("train dora --data world/glyphs --memory 1KB", "for one image"),
+    ("train ast --data world/glyphs --set segment.inert=keep", "ast ranks gradients"),
+    ("train dora --data world/glyphs --prompt ''", "--prompt is empty"),
+    ("train dora --prompt thing", "which images"),
+    ("train dora --data world/glyphs --set train.warmup_steps=9 --set train.steps=9", "train.warmup_steps = 9 of 9"),
+    ("train dora --data world/glyphs --set train.text_chunk=2", "train.text_chunk does nothing"),
+    ("train dora --data world/glyphs --set evaluate.features=true", "evaluate.features does nothing"),
 ]
 
 

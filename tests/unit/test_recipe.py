@@ -92,6 +92,11 @@ def test_the_two_published_rates_of_segmentation() -> None:
     assert (driver.lr, driver.batch, yaml.lr, yaml.batch) == (2e-3, 128, 2e-4, 16)
     assert (driver.schedule, driver.clip, driver.weight_decay, driver.patience) == ("plateau", 0.5, 1e-3, 20)
     assert assemble(tables, {"train.lr": 1e-4}, "paper").train.lr == 1e-4, "what is asked for wins"
+    for name in ("full", "ast", "bitfit"):  # a rate for the towers; the decoder keeps the published one
+        for published, rate in (("driver", 2e-3), ("yaml", 2e-4)):
+            found = assemble({**load_tables(name), "segment": {"published": published}}, preset="paper")
+            assert found.segment.decoder_lr == rate
+            assert found.train.lr < 2e-4
 
 
 def test_a_recipe_of_classification_says_nothing_of_segmentation() -> None:

@@ -40,8 +40,9 @@ def evaluate(
     for name, told in found.get("tests", {"": found}).items():
         before, after = told["zero_shot"], told["adapted"]
         low, high = after["interval"]
+        asked = f", prompt {told['prompt']}: {', '.join(map(repr, told['texts']))}" if score == "dice" else ""
         output.say(
-            f"{told['data']}{f', {name}' if name not in ('', told['data']) else ''}: "
+            f"{told['data']}{asked}{f', {name}' if name not in ('', told['data']) else ''}: "
             f"{'Dice ' if score == 'dice' else ''}zero-shot {output.percent(before[score])}, "
             f"adapted {output.percent(after[score])} "
             f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {after['n']})"

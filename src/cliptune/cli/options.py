@@ -1,6 +1,5 @@
 """Options that several verbs share, and how they become a recipe's settings."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,6 +60,7 @@ def settings(
     Raises:
         UserError: a --set that is none.
     """
+    from cliptune.errors import UserError
     from cliptune.settings import parse_assignment
 
     given = {
@@ -73,6 +73,10 @@ def settings(
         "train.dtype": dtype,
     }
     if prompt is not None:
-        given["segment.prompt" if re.fullmatch(r"p\d+|random|auto", prompt) else "segment.words"] = prompt
+        from cliptune.datasets.segmentation import KIND_OF_PROMPT
+
+        if not prompt.strip():
+            raise UserError("--prompt is empty", "say what to mark: --prompt polyp")
+        given["segment.prompt" if KIND_OF_PROMPT.fullmatch(prompt) else "segment.words"] = prompt
     chosen = {key: value for key, value in given.items() if value is not None}
     return chosen | dict(parse_assignment(text) for text in assignments or [])

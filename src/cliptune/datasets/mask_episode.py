@@ -3,11 +3,13 @@
 import hashlib
 import json
 import random
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from cliptune.datasets.mask_pixels import read_pair
+from cliptune.datasets.pixels import in_threads
 from cliptune.datasets.segmentation import PARTS, RANDOM, MaskItem, MaskSet
 from cliptune.errors import UserError
 from cliptune.files import write_text
@@ -89,6 +91,37 @@ def mask_episode(maskset: MaskSet, prompt: str, shots: int | None, seed: int) ->
     return MaskEpisode(maskset, train, maskset.val, maskset.test, kind, protocol, shots, seed)
 
 
+def readable(episode: MaskEpisode) -> MaskEpisode:
+    """The episode without pairs that cannot be read or differ in size; every pair is read once to know. A note says so.
+
+    Raises:
+        UserError: a part loses all its pairs.
+    """
+    lost: list[str] = []
+    kept: dict[str, tuple[MaskItem, ...]] = {}
+    for part in PARTS:
+        items = getattr(episode, part)
+        problems = in_threads(partial(_problem, episode.maskset), items)
+        lost += [problem for problem in problems if problem]
+        kept[part] = tuple(item for item, problem in zip(items, problems, strict=True) if not problem)
+        if items and not kept[part]:
+            raise UserError(f"no {part} pair of '{episode.maskset.name}' can be read, first: {lost[0]}", "repair some")
+    if not lost:
+        return episode
+    many = f"{len(lost):,} pairs cannot be used and are" if len(lost) > 1 else "1 pair cannot be used and is"
+    note = f"{many} left out, first: {lost[0]}"
+    noted = replace(episode.maskset, notes=(*episode.maskset.notes, note))
+    return replace(episode, maskset=noted, train=kept["train"], val=kept["val"], test=kept["test"])
+
+
+def _problem(maskset: MaskSet, item: MaskItem) -> str:
+    try:
+        read_pair(maskset, item)
+    except UserError as problem:
+        return problem.what
+    return ""
+
+
 def kind_of(maskset: MaskSet, prompt: str) -> str:
     """The kind of prompt that is meant.
 
@@ -98,6 +131,7 @@ def kind_of(maskset: MaskSet, prompt: str) -> str:
     kinds = maskset.prompt_types
     if prompt == "auto":
         return "p1" if "p1" in kinds else kinds[0]
-    if prompt == RANDOM and len(kinds) > 1:
-        return RANDOM
-    return find(prompt, [*kinds, *([RANDOM] if len(kinds) > 1 else [])], f"kind of prompt of '{maskset.name}'")
+    known = [*kinds, *([RANDOM] if len(kinds) > 2 else [])]  # the first is the empty one
+    if prompt not in known and maskset.source and kinds == ("p0",):
+        raise UserError(f"'{maskset.name}' has no prompt {prompt}", '--prompt "skin lesion" says what its masks mark')
+    return find(prompt, known, f"kind of prompt of '{maskset.name}'")

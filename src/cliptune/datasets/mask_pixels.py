@@ -6,6 +6,7 @@ b images of a batch · s side both are resized to, pixels; the aspect ratio is n
 import copy
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -142,15 +143,23 @@ class MaskPixels:
         return found
 
     def _cut(self, item: MaskItem) -> tuple[np.ndarray, np.ndarray]:
-        image, mask = self.maskset.read_image(item), self.maskset.read_mask(item)
-        if image.size != mask.shape[::-1]:
-            told = f"{image.width} × {image.height}, its mask {mask.shape[1]} × {mask.shape[0]} pixels"
-            where = printable(item.masks[0]) if item.masks else "its mask"
-            raise UserError(
-                f"{printable(item.image)} is {told} ({where})", "make both the same size, or remove the pair"
-            )
+        image, mask = read_pair(self.maskset, item)
         small = Image.fromarray(mask).resize(self._shape, Image.Resampling.NEAREST)
         return self.preprocess.cut(image), np.asarray(small)
+
+
+def read_pair(maskset: MaskSet, item: MaskItem) -> tuple[Image.Image, np.ndarray]:
+    """An item's image and mask, of one size.
+
+    Raises:
+        UserError: one of them cannot be read, or they differ in size; names it.
+    """
+    image, mask = maskset.read_image(item), maskset.read_mask(item)
+    if image.size != mask.shape[::-1]:
+        told = f"{image.width} × {image.height}, its mask {mask.shape[1]} × {mask.shape[0]} pixels"
+        place = printable(str(Path(maskset.root, item.image)))
+        raise UserError(f"{place} is {told}", "make both the same size, or remove the pair")
+    return image, mask
 
 
 def _photo(uniform: Tensor, augment: Augment) -> Tensor:

@@ -8,6 +8,7 @@ nothing is. A MaskSet says nothing of the size a model wants: masks keep their o
 
 import os
 import random
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,8 @@ BRIGHT = 127
 """a pixel belongs to the mask above this"""
 RANDOM = "random"
 """the kind of prompt that draws one of the others"""
+KIND_OF_PROMPT = re.compile(r"p\d+|random|auto")
+"""what is taken for a kind of prompt and not for words"""
 
 Prompts = tuple[tuple[str, tuple[str, ...]], ...]
 """texts by kind, in the order of the kinds: (("p0", ("",)), ("p1", ("polyp",)), …); of several texts one is drawn"""

@@ -45,6 +45,7 @@ class AST(Method):
 
     name: ClassVar[str] = "ast"
     title: ClassVar[str] = "CLIP-AST"
+    ranks_gradients: ClassVar[bool] = True
     presets: ClassVar = {
         "paper": {
             "train.lr": 1e-5,
@@ -55,7 +56,7 @@ class AST(Method):
             **PROMPTSRC,
         },
         "small": {"train.lr": 6e-4, "train.steps_per_shot": 10, "train.least_steps": 60, **PROMPTSRC},
-        "segment/paper": {"train.lr": 1e-5, "segment.decoder_lr": 2e-3},
+        "segment/paper": {"train.lr": 1e-5},
         "segment/small": {"train.lr": 4e-4},
     }
 

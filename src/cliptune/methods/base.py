@@ -107,9 +107,9 @@ class Adapter:
         """Whether weight decay applies to this trainable tensor."""
         return True
 
-    def rate(self, name: str) -> float:
-        """What the learning rate is multiplied by for this trainable tensor."""
-        return 1.0
+    def rate(self, name: str) -> float | None:
+        """This trainable tensor's own learning rate; None is the recipe's."""
+        return None
 
     def inert(self) -> list[str]:
         """Trainable tensors the loss cannot depend on; they are listed, not alarmed about."""
@@ -177,6 +177,8 @@ class Method:
     """whether it can choose among other class names than those it was trained on"""
     tasks: ClassVar[tuple[str, ...]] = ("classify", "segment")
     """what it can be trained for"""
+    ranks_gradients: ClassVar[bool] = False
+    """whether it chooses what to tune by gradients, so that it may be offered nothing that none reaches"""
     starts_within: ClassVar[float] = 0.0
     """largest |logit difference| / max|logit| to the backbone before training"""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

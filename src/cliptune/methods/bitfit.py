@@ -30,7 +30,7 @@ class BitFit(Method):
     presets: ClassVar = {
         "paper": {**PAPER, "train.lr": 1e-4},
         "small": {**SMALL, "train.lr": 1e-2},
-        "segment/paper": {"train.lr": 1e-4, "segment.decoder_lr": 2e-3},
+        "segment/paper": {"train.lr": 1e-4},
         "segment/small": {"train.lr": 3e-3},
     }
 

@@ -26,7 +26,7 @@ class Decoder(Method):
     tasks: ClassVar = ("segment",)
     presets: ClassVar[dict[str, Any]] = {
         "segment/paper": {"segment.decoder": "all"},
-        "segment/small": {"segment.decoder": "all"},
+        "segment/small": {"segment.decoder": "all", "segment.decoder_lr": 0.0},
     }
 
     def attach(self, backbone: Backbone) -> Adapter:

@@ -27,7 +27,7 @@ class Full(Method):
     presets: ClassVar = {
         "paper": {**PAPER, "train.lr": 1e-5},
         "small": {**SMALL, "train.lr": 1e-4},
-        "segment/paper": {"train.lr": 1e-5, "segment.decoder": "all", "segment.decoder_lr": 2e-3},
+        "segment/paper": {"train.lr": 1e-5, "segment.decoder": "all"},
         "segment/small": {"train.lr": 1e-4, "segment.decoder": "all"},
     }
 

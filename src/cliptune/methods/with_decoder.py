@@ -39,13 +39,13 @@ class WithDecoder(Adapter):
     """An adapter of the towers (`inner`) with the decoder behind it.
 
     Args:
-        decoder_rate: what the learning rate is multiplied by for the decoder's tensors.
+        decoder_rate: the decoder's own learning rate; None is the recipe's.
     """
 
     backbone: Segmenter
     towers: SegmenterTowers
 
-    def __init__(self, segmenter: Segmenter, inner: Adapter, trained: Trained, decoder_rate: float = 1.0):
+    def __init__(self, segmenter: Segmenter, inner: Adapter, trained: Trained, decoder_rate: float | None = None):
         # Not Adapter.__init__: the tree and the forward are the inner adapter's.
         self.backbone, self.method, self.trained = segmenter, inner.method, trained
         self.inner, self.model = inner, inner.model
@@ -93,7 +93,7 @@ class WithDecoder(Adapter):
     def decays(self, name: str) -> bool:
         return name in self.owned or self.inner.decays(name)
 
-    def rate(self, name: str) -> float:
+    def rate(self, name: str) -> float | None:
         return self.decoder_rate if name in self.owned else self.inner.rate(name)
 
     def inert(self) -> list[str]:
@@ -138,7 +138,7 @@ def divided(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
     return mine, {name: tensor for name, tensor in tensors.items() if name not in mine}
 
 
-def attach(segmenter: Segmenter, method: Method, trained: Trained, decoder_rate: float = 1.0) -> WithDecoder:
+def attach(segmenter: Segmenter, method: Method, trained: Trained, decoder_rate: float | None = None) -> WithDecoder:
     """`method` attached to a segmenter with the decoder behind it, ready to train.
 
     Raises:

@@ -36,6 +36,8 @@ def with_task(
         return dict(tables)
     data = tables.get("data", {})
     name, root = (str(options.get(f"data.{key}", data.get(key, ""))) for key in ("name", "root"))
+    if (task == "segment" or told) and not name and given is None:
+        raise UserError("which images are to be marked?", "--data FOLDER with images/ and masks/, or a set's name")
     masks = isinstance(given, MaskSet) or (given is None and has_masks(name, root))
     if task == "segment" or told or masks:
         return {**tables, "segment": tables.get("segment", {})}

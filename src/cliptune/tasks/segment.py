@@ -125,7 +125,7 @@ def answer(segment: Segment, pixels: MaskPixels, batch: int, threshold: float) -
         given = pixels.plain(indices)
         logits = segment(given).float()
         if not bool(logits.isfinite().all()):
-            raise UserError("the model's scores are not numbers", "lower train.lr, for instance --set train.lr=1e-4")
+            raise UserError("the model's scores are not numbers", "lower train.lr, or the decoder's segment.decoder_lr")
         side = (given.masks.shape[1], given.masks.shape[2])
         coarse = marked(logits, side, threshold)
         prompts += given.prompts

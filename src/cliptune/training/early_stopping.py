@@ -5,8 +5,8 @@ test transform. With `train.patience` p the phase ends after p validations in a 
 and the numbers of the best are put back, whether it ended early or not. The learning rate's schedule stays that of the
 full length: it is cut off, not compressed.
 
-better    `train.early_stop_on` = accuracy: the higher accuracy (of segmentation: mean Dice) by at least
-          `train.min_delta`, or the lower loss at the same; loss: the lower loss, by as much
+better    `train.early_stop_on` = accuracy: the higher accuracy (of segmentation: mean Dice), or the lower loss at the
+          same; loss: the lower loss. Patience counts from the last one that was better by more than `train.min_delta`
 plateau   Under `train.schedule = "plateau"` the validation losses also lower the learning rate (`optim.Plateau`).
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Phase, fill
-from cliptune.recipe import Recipe
+from cliptune.recipe import Recipe, steps_of
 from cliptune.training.compute import Compute
 from cliptune.training.events import Validated
 from cliptune.training.optim import Plateau
@@ -56,6 +56,17 @@ def refuse_without_images(recipe: Recipe, images: int) -> None:
     raise UserError(f"{asked}, but there are no validation images", "give data with a validation split, or set it to 0")
 
 
+def refuse_long_warmup(recipe: Recipe, images: int) -> None:
+    """Refuse a warm-up that never ends, for that many training images.
+
+    Raises:
+        UserError: it is as long as the run.
+    """
+    steps = steps_of(recipe, images)
+    if recipe.method.phases() and recipe.train.warmup_steps >= steps:
+        raise UserError(f"train.warmup_steps = {recipe.train.warmup_steps} of {steps} steps", "warm up for fewer steps")
+
+
 class Validation:
     """The validations of one phase of `steps` steps."""
 
@@ -67,7 +78,9 @@ class Validation:
         self.best: Validated | None = None
         self.numbers: dict[str, Tensor] = {}
         self.since = 0
-        """validations since the best one"""
+        """validations since one that was better by `train.min_delta`"""
+        self.bar: Validated | None = None
+        """that one"""
 
     def due(self, step: int) -> bool:
         """Whether to validate after `step` (1-based)."""
@@ -84,12 +97,13 @@ class Validation:
         found = Validated(self.phase.name, step, loss=loss, **{self.lesson.score: score})
         if self.lesson.recipe.train.schedule == "plateau":
             self.plateau.hear(loss)
-        if self.best is None or self._better(found, self.best):
-            self.best, self.since = found, 0
+        if self.best is None or self._rank(found) > self._rank(self.best):
+            self.best = found
             if self.patience:
                 self.numbers = {name: p.detach().clone() for name, p in self.adapter.trainable().items()}
-        else:
-            self.since += 1
+        self.since += 1
+        if self.bar is None or self._beyond(found, self.bar):
+            self.bar, self.since = found, 0
         return found
 
     def keep_best(self) -> None:
@@ -101,22 +115,30 @@ class Validation:
         """What a checkpoint keeps beside `numbers` (JSON); empty where nothing was validated."""
         if self.best is None:
             return {}
-        return {"best": self.best.told(), "since": self.since, "plateau": self.plateau.told()}
+        return {
+            "best": self.best.told(),
+            "since": self.since,
+            "bar": self.bar.told() if self.bar else None,
+            "plateau": self.plateau.told(),
+        }
 
     def restore(self, told: Mapping[str, Any], numbers: Mapping[str, Tensor]) -> None:
         """Put back what `told()` and `numbers` gave."""
         if told:
             self.best, self.since = Validated(**told["best"]), told["since"]
+            self.bar = Validated(**told["bar"]) if told["bar"] else None
             self.plateau.restore(told["plateau"])
             self.numbers = {name: tensor.to(self.compute.device) for name, tensor in numbers.items()}
 
-    def _better(self, found: Validated, best: Validated) -> bool:
+    def _rank(self, found: Validated) -> tuple[float, ...]:
+        by_loss = self.lesson.recipe.train.early_stop_on == "loss"
+        return (-found.loss,) if by_loss else (found.score, -found.loss)
+
+    def _beyond(self, found: Validated, bar: Validated) -> bool:
         least = self.lesson.recipe.train.min_delta
-        if self.lesson.recipe.train.early_stop_on == "loss":
-            return found.loss < best.loss - least
-        if found.score == best.score:
-            return not least and found.loss < best.loss
-        return found.score > best.score + least
+        if not least:
+            return self._rank(found) > self._rank(bar)
+        return self._rank(found)[0] > self._rank(bar)[0] + least
 
     def _measured(self) -> tuple[float, float]:
         """Mean score (accuracy, Dice) and mean loss over the images of all processes."""

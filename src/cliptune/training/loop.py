@@ -164,7 +164,8 @@ def descend(
     for step in range(first, steps):
         lr = validation.plateau.lowered(rate(settings, step, steps), settings.min_lr)
         for group in bare.param_groups:
-            group["lr"] = lr * group["rate"]
+            own = rate(settings, step, steps, group["peak"])
+            group["lr"] = validation.plateau.lowered(own, settings.min_lr)
         indices = batch_indices(len(lesson.train), settings.batch, seed, step)
         values = gradients(student, indices, seed, phase, step)
         alarm.look(step - first, last=step + 1 == steps)

@@ -11,29 +11,36 @@ from cliptune.methods.base import Adapter
 from cliptune.recipe import TrainSettings
 
 
-def rate(settings: TrainSettings, step: int, steps: int) -> float:
+def rate(settings: TrainSettings, step: int, steps: int, peak: float | None = None) -> float:
     """Learning rate of `step` (counted from 0) of `steps`: lr at the first, towards min_lr after the last.
+
+    `peak` takes the place of lr for tensors with a rate of their own.
 
     Under `plateau` it is lr; `Plateau` says what it is multiplied by.
 
     min + (lr − min) · (1 + cos(π step / steps)) / 2, torch's CosineAnnealingLR with T_max = steps, after the warm-up.
     """
+    lr = settings.lr if peak is None else peak
     if step < settings.warmup_steps:
-        return settings.lr * (step + 1) / (settings.warmup_steps + 1)
+        return lr * (step + 1) / (settings.warmup_steps + 1)
     if settings.schedule in ("constant", "plateau"):
-        return settings.lr
+        return lr
     done = (step - settings.warmup_steps) / max(1, steps - settings.warmup_steps)
-    low = min(settings.min_lr, settings.lr)
-    return low + (settings.lr - low) * (1 + math.cos(math.pi * done)) / 2
+    low = min(settings.min_lr, lr)
+    return low + (lr - low) * (1 + math.cos(math.pi * done)) / 2
 
 
 def adamw(adapter: Adapter, trainable: Mapping[str, nn.Parameter], settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW over the adapter's numbers: a group for each decay and each `rate` that they have."""
+    """AdamW over the adapter's numbers: a group for each decay and each rate that they have.
+
+    A group's `peak` is what `rate` starts from.
+    """
     kinds: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in trainable.items():
-        kinds.setdefault((adapter.decays(name), adapter.rate(name)), []).append(parameter)
+        own = adapter.rate(name)
+        kinds.setdefault((adapter.decays(name), settings.lr if own is None else own), []).append(parameter)
     groups = [
-        {"params": kinds[kind], "weight_decay": settings.weight_decay if kind[0] else 0.0, "rate": kind[1]}
+        {"params": kinds[kind], "weight_decay": settings.weight_decay if kind[0] else 0.0, "peak": kind[1]}
         for kind in sorted(kinds, reverse=True)
     ]
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
