@@ -143,7 +143,7 @@ class SegmentPlan:
         shown = {"": image}
         for name, of in (("-before", before.segment), ("-after", segment)):
             found = marked(of(given).float(), (truth.shape[0], truth.shape[1]), self.settings.threshold)[0]
-            width = max(2, round(max(truth.shape) / THUMBNAIL * 1.5))
+            width = max(1, round(max(truth.shape) / THUMBNAIL * 1.5))
             shown[name] = overlay(image, found, truth, width)
         for name, pixels in shown.items():
             small = Image.fromarray(pixels)
