@@ -98,7 +98,7 @@ LINES = [
     ("train dora --dtype int8", "train.dtype = 'int8'", "'bfloat16'"),
     ("train dora --dtype float16 --device cpu", "--dtype float16 needs a GPU", "--dtype bfloat16"),
     ("train dora --preset big", "preset = 'big'", "'paper', 'small', 'auto'"),
-    ("train dora --task segment", "no set of images with masks is called 'digits'", "kvasir_polyp"),
+    ("train dora --task segment", "which images are to be marked?", "--data FOLDER"),
     ("train dora --protocol base-to-new", "protocol.name = 'base-to-new'", "'base-to-novel'"),
     ("train dora --memory 1KB", "--memory 1KB: a step needs", "give at least --memory"),
     ("train dora --memory lots", "--memory 'lots': not a size", "2GB"),
