@@ -13,10 +13,10 @@ from cliptune.errors import UserError
 from cliptune.report import segment_one, segment_several
 from cliptune.report.blocks import Overlays, Table
 from cliptune.report.card import model_card
+from cliptune.report.compare import name_all
 from cliptune.report.page import write_report
 from cliptune.report.segment_compare import groups, spread_over_images
 from cliptune.report.segment_read import read_mask_predictions, read_segment_record
-from cliptune.report.segment_several import name_all
 from tests.unit.report_runs import write_run
 from tests.unit.segment_runs import row, write_files, write_segment_run
 from tests.unit.test_report import read_page

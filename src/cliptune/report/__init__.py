@@ -9,7 +9,7 @@ plots_*.py     a figure of the papers each, with its numbers: loss curves (loss)
                against a setting (ablation), t-SNE (features, with features.py)
 verdict.py     rows → the sentence at the top, which claims no gain inside the noise
 one_run.py     the sections of one run's page (faults.py, features.py, gallery.py)
-several_runs.py  the sections of a comparison (several_costs.py, captions.py)
+several_runs.py  the sections of a comparison; several_parts.py, several_costs.py, captions.py: what every task's share
 segment_*.py   the same of runs that segment: folder → SegmentRecord (read), rows (tables, compare), pages (one,
                several, gallery), words; their plots: plots_segment.py
 blocks.py      what sections are made of;  words.py: how numbers are written

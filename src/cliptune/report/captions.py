@@ -35,6 +35,22 @@ def spread(value: Any) -> str:
     return "one run" if value is None else f"{100 * value:.1f}"
 
 
+def method_columns(rows: Sequence[Row]) -> list[Column]:
+    """What a row is about: the method, where, and how many shots; every table over methods begins with these."""
+    return [Column("label", "method"), *where(rows), Column("shots", "shots", shots_cell)]
+
+
+def mean_columns(key: str, title: str) -> list[Column]:
+    """A mean over seeds beside zero-shot; `key` holds the mean."""
+    return [
+        Column("runs", "runs", words.count),
+        Column(key, title, words.percent),
+        Column("deviation", "± s.d., points", spread),
+        Column("zero_shot", "zero-shot", words.percent),
+        Column("gain", "gain, points", words.points),
+    ]
+
+
 def bare_p(value: Any) -> str:
     """A p value under a heading that says so already."""
     return words.p_value(value).removeprefix("p ").removeprefix("= ")

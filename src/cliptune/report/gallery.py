@@ -10,7 +10,7 @@ from PIL import Image
 
 from cliptune.report import words
 from cliptune.report.blocks import Block, Gallery, Picture, Text
-from cliptune.report.read import Predictions, Record
+from cliptune.report.read import PerImage, Predictions, Record
 
 SIDE = 112
 MOST = 12
@@ -26,17 +26,37 @@ def galleries(record: Record) -> list[Block]:
     """Fixed, broken, best and worst images; an empty kind says so in words."""
     chosen = record.section("gallery")
     if not chosen or record.predictions is None:
-        return [Text(f"Images: {words.NOT_MEASURED}; this run kept no thumbnails.", missing=True)]
+        return [no_thumbnails()]
     blocks: list[Block] = []
     for key in dict.fromkeys([*EXPLAINED, *chosen]):
         title, meaning = EXPLAINED.get(key, (words.short(key, 30).capitalize(), ""))
-        rows = [row for row in chosen.get(key) or () if isinstance(row, int) and 0 <= row < len(record.predictions)]
+        rows = rows_of(chosen.get(key), record.predictions)
         if not rows:
-            blocks.append(Text(f"{title}{f' ({meaning})' if meaning else ''}: none.", missing=True))
+            blocks.append(none_of(title, meaning))
             continue
         shown = f"{meaning}; {MOST} of {len(rows)} shown" if len(rows) > MOST else meaning
         blocks.append(Gallery(title, shown, [picture(record, record.predictions, row) for row in rows[:MOST]]))
     return blocks
+
+
+def no_thumbnails() -> Text:
+    return Text(f"Images: {words.NOT_MEASURED}; this run kept no thumbnails.", missing=True)
+
+
+def rows_of(listed: Any, after: PerImage) -> list[int]:
+    """The rows that run.json chose of a kind, without what is no row of the predictions: a file can be edited."""
+    rows = [row for row in listed if isinstance(row, int)] if isinstance(listed, list) else []
+    return [row for row in rows if 0 <= row < len(after)]
+
+
+def none_of(title: str, meaning: str) -> Text:
+    """A kind of images that no image is of."""
+    return Text(f"{title}{f' ({meaning})' if meaning else ''}: none.", missing=True)
+
+
+def file_of(after: PerImage, row: int) -> str:
+    """The name of an image's file without its folders, on whichever system the run was written."""
+    return PurePosixPath(after.paths[row].replace("\\", "/")).name
 
 
 def picture(record: Record, after: Predictions, row: int) -> Picture:
@@ -49,7 +69,7 @@ def picture(record: Record, after: Predictions, row: int) -> Picture:
         before=f"{before.guesses[row]} {words.percent(before.scores[row].item())}"
         if before is not None and same
         else "",
-        file=PurePosixPath(after.paths[row].replace("\\", "/")).name,
+        file=file_of(after, row),
         right=bool(after.labels[row] == after.guesses[row]),
     )
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from cliptune.report import features, plots, verdict, words
 from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile
 from cliptune.report.compare import flatten, shots_text
@@ -13,6 +11,7 @@ from cliptune.report.gallery import galleries
 from cliptune.report.read import Record, RunFolder
 from cliptune.report.tables import (
     Column,
+    Row,
     beside_headline,
     cost,
     every_test,
@@ -75,8 +74,7 @@ def facts(title: str, pairs: Sequence[tuple[str, Any]], folded: bool = False) ->
 
 
 def tiles(record: Record) -> list[Tile]:
-    row, spent = headline(record), cost(record)
-    images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
+    row = headline(record)
     removed = row["errors_removed"]
     if removed is None:
         beside = ""
@@ -88,7 +86,7 @@ def tiles(record: Record) -> list[Tile]:
         Tile(
             "after" if record.main in ("test", None) else f"after, {record.main}",
             words.percent(row["accuracy"]),
-            f"95 % {words.interval(row['interval'])}, {images}",
+            reached_on(row),
         ),
         Tile("zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
         Tile("gain, points", words.points(row["gain"]), beside),
@@ -97,12 +95,21 @@ def tiles(record: Record) -> list[Tile]:
             for each in every_test(record)
             if each["test"] != record.main
         ),
-        Tile(
-            "trained numbers",
-            words.count(spent["trainable_parameters"]),
-            f"{words.share(spent['trainable_percent'])} of the backbone",
-        ),
+        trained_numbers(record),
     ]
+
+
+def reached_on(row: Row) -> str:
+    """What a tile says beside the headline's mean: its interval and n."""
+    images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
+    return f"95 % {words.interval(row['interval'])}, {images}"
+
+
+def trained_numbers(record: RunFolder, beside: str = "") -> Tile:
+    """How many numbers were trained; `beside` is what a task adds to their share of the backbone."""
+    spent = cost(record)
+    share = f"{words.share(spent['trainable_percent'])} of the backbone"
+    return Tile("trained numbers", words.count(spent["trainable_parameters"]), f"{share}{beside}")
 
 
 def result(record: Record) -> list[Block]:
@@ -131,13 +138,18 @@ def result(record: Record) -> list[Block]:
         )
         blocks.append(Text(text))
     else:
-        blocks.append(Text(f"Paired test: {words.NOT_MEASURED}; {why_unpaired(record)}.", missing=True))
+        blocks.append(unpaired(record))
     blocks += [Text(note) for note in disagreements(record)]
     if len(tests := every_test(record)) > 1:
         blocks.append(Table("Every test", ACCURACIES, tests))
     if told := apart(record):
         blocks.append(facts("Known and unknown classes", told))
     return blocks
+
+
+def unpaired(record: RunFolder) -> Text:
+    """Why there is no paired test."""
+    return Text(f"Paired test: {words.NOT_MEASURED}; {why_unpaired(record)}.", missing=True)
 
 
 def apart(record: Record) -> list[tuple[str, str]]:
@@ -165,18 +177,29 @@ def _measure(key: str, value: float | None) -> str:
 
 def disagreements(record: Record) -> list[str]:
     """Where run.json and the prediction files tell different stories, say so."""
+    told = [(each.accuracy, each.n) if each else (None, None) for each in (record.after(), record.before())]
+    return at_odds(record, told, ", {} right", " Tables of single images use the file.")
+
+
+def at_odds(
+    record: RunFolder, told: Sequence[tuple[float | None, int | None]], holds: str, then: str = ""
+) -> list[str]:
+    """A note on every prediction file whose mean or number of images is not what run.json says.
+
+    Args:
+        told: what run.json says was reached and of how many images, after and zero-shot.
+        holds: how the note goes on after the file's number of images; its mean stands at {}. then: its last words.
+    """
     notes = []
-    for file, rows, told in (
-        ("predictions.csv", record.predictions, record.after()),
-        ("zero_shot_predictions.csv", record.zero_shot_predictions, record.before()),
-    ):
-        if rows is None or told is None or not len(rows):
+    files = {"predictions.csv": record.predictions, "zero_shot_predictions.csv": record.zero_shot_predictions}
+    for (file, rows), (reached, n) in zip(files.items(), told, strict=True):
+        if rows is None or reached is None or not len(rows):
             continue
-        counted = float(np.mean(rows.correct))
-        if abs(counted - told.accuracy) > 1e-4 or (told.n is not None and told.n != len(rows)):
+        mean = float(rows.by_image.mean())
+        if abs(mean - reached) > 1e-4 or (n is not None and n != len(rows)):
             notes.append(
-                f"Note: {file} holds {words.these(len(rows), 'image')}, {words.percent(counted)} right; run.json says "
-                f"{words.percent(told.accuracy)} of {words.count(told.n)}. Tables of single images use the file."
+                f"Note: {file} holds {words.these(len(rows), 'image')}{holds.format(words.percent(mean))}; run.json "
+                f"says {words.percent(reached)} of {words.count(n)}.{then}"
             )
     return notes
 

@@ -1,14 +1,12 @@
 """The images of a segmentation report: each as it is, as answered zero-shot and after, marks drawn over it."""
 
-from pathlib import PurePosixPath
-
 import numpy as np
 
 from cliptune.report import words
 from cliptune.report.blocks import Block, Overlays, Panel, Text, Triptych
-from cliptune.report.gallery import thumbnail
+from cliptune.report.gallery import file_of, no_thumbnails, none_of, rows_of, thumbnail
 from cliptune.report.segment_read import MaskPredictions, SegmentRecord
-from cliptune.report.segment_tables import why_unpaired
+from cliptune.report.tables import why_unpaired
 
 SIDE = 160
 """pixels"""
@@ -26,23 +24,20 @@ def galleries(record: SegmentRecord) -> list[Block]:
     """Best, worst, most improved and most worsened images; an empty kind says so in words."""
     chosen, after = record.section("gallery"), record.predictions
     if not chosen or after is None:
-        return [Text(f"Images: {words.NOT_MEASURED}; this run kept no thumbnails.", missing=True)]
+        return [no_thumbnails()]
     blocks: list[Block] = [Text(LEGEND)]
     for key, (title, meaning) in EXPLAINED.items():
-        listed = chosen.get(key)
-        rows = [row for row in listed if isinstance(row, int)] if isinstance(listed, list) else []
-        rows = [row for row in rows if 0 <= row < len(after)][:MOST]
-        if rows:
+        if rows := rows_of(chosen.get(key), after)[:MOST]:
             blocks.append(Overlays(title, meaning, [triptych(record, after, row) for row in rows]))
         else:
-            blocks.append(Text(f"{title} ({meaning}): none.", missing=True))
+            blocks.append(none_of(title, meaning))
     return blocks
 
 
 def triptych(record: SegmentRecord, after: MaskPredictions, row: int) -> Triptych:
     """One test image beside both answers, with what each of them shows in words."""
     before = record.zero_shot_predictions if not why_unpaired(record) else None
-    folder, file = record.folder / "thumbnails", PurePosixPath(after.paths[row].replace("\\", "/")).name
+    folder, file = record.folder / "thumbnails", file_of(after, row)
     names = {f"{row}.png": "image", f"{row}-before.png": "zero-shot", f"{row}-after.png": "after"}
     alts = (f"{file}: {_marked(after, row, after.truth)} to be marked", _alt(file, before, row), _alt(file, after, row))
     dice = words.percent(after.dice[row].item())

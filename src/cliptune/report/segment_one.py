@@ -4,7 +4,16 @@ import numpy as np
 
 from cliptune.report import plots_segment, verdict, words
 from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile, Verdict
-from cliptune.report.one_run import cost_and_training, facts, provenance, settings
+from cliptune.report.one_run import (
+    at_odds,
+    cost_and_training,
+    facts,
+    provenance,
+    reached_on,
+    settings,
+    trained_numbers,
+    unpaired,
+)
 from cliptune.report.segment_gallery import galleries
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_tables import (
@@ -15,10 +24,9 @@ from cliptune.report.segment_tables import (
     parts,
     run_row,
     share_told,
-    why_unpaired,
 )
 from cliptune.report.segment_words import images_told, prompts_told
-from cliptune.report.tables import Column, cost
+from cliptune.report.tables import Column, cost, why_unpaired
 
 PARTS = (
     Column("n", "images", words.count),
@@ -81,19 +89,14 @@ def verdict_of(record: SegmentRecord) -> Verdict:
 
 
 def tiles(record: SegmentRecord) -> list[Tile]:
-    row, spent, decoder = headline(record), cost(record), decoder_share(record)
-    images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
+    row, decoder = headline(record), decoder_share(record)
     decoded = "" if decoder is None else f"; {words.percent(decoder)} of them in the decoder"
     return [
-        Tile("Dice after", words.percent(row["dice"]), f"95 % {words.interval(row['interval'])}, {images}"),
+        Tile("Dice after", words.percent(row["dice"]), reached_on(row)),
         Tile("Dice zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
         Tile("gain, points", words.points(row["gain"]), ""),
         Tile("IoU after", words.percent(row["iou"]), f"zero-shot {words.percent(row['zero_shot_iou'])}"),
-        Tile(
-            "trained numbers",
-            words.count(spent["trainable_parameters"]),
-            f"{words.share(spent['trainable_percent'])} of the backbone{decoded}",
-        ),
+        trained_numbers(record, decoded),
     ]
 
 
@@ -128,7 +131,7 @@ def result(record: SegmentRecord) -> list[Block]:
     if nothing is None:
         blocks.append(Text("Every test image has something to mark."))
     if (pair := paired(record)) is None:
-        blocks.append(Text(f"Paired test: {words.NOT_MEASURED}; {why_unpaired(record)}.", missing=True))
+        blocks.append(unpaired(record))
     else:
         blocks.append(
             Text(
@@ -142,20 +145,8 @@ def result(record: SegmentRecord) -> list[Block]:
 
 def disagreements(record: SegmentRecord) -> list[str]:
     """Where run.json and the prediction files tell different stories, say so."""
-    notes = []
-    for file, rows, told in (
-        ("predictions.csv", record.predictions, record.after()),
-        ("zero_shot_predictions.csv", record.zero_shot_predictions, record.before()),
-    ):
-        if rows is None or told is None or not len(rows):
-            continue
-        mean = float(rows.dice.mean())
-        if abs(mean - told.dice) > 1e-4 or (told.n is not None and told.n != len(rows)):
-            notes.append(
-                f"Note: {file} holds {words.these(len(rows), 'image')} with a mean Dice of {words.percent(mean)}; "
-                f"run.json says {words.percent(told.dice)} of {words.count(told.n)}."
-            )
-    return notes
+    told = [(each.dice, each.n) if each else (None, None) for each in (record.after(), record.before())]
+    return at_odds(record, told, " with a mean Dice of {}")
 
 
 def distribution(record: SegmentRecord) -> list[Block]:

@@ -3,27 +3,33 @@
 from collections.abc import Mapping, Sequence
 
 from cliptune.report import plots_compare, plots_segment, verdict, words
-from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile, Verdict
+from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Verdict
 from cliptune.report.captions import (
     at,
     at_shots,
-    bars,
-    mean_and_spread,
+    mean_columns,
+    method_columns,
     opening,
-    shots_cell,
     spread,
     usual_shots,
-    where,
 )
-from cliptune.report.compare import Named, Place, name_all, pairs, shots_text, told_apart
-from cliptune.report.papers import beside_papers, papers_table
+from cliptune.report.compare import Named, Place, told_apart
 from cliptune.report.segment_compare import Runs, by_size, gathered, groups, spread_over_images
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_tables import headline, paired, run_row
-from cliptune.report.several_costs import costs, provenance
-from cliptune.report.several_runs import STANDING, beside_best, differences, trained
+from cliptune.report.several_parts import (
+    STANDING,
+    beside_best,
+    by_parameters,
+    compared,
+    differences,
+    each_place,
+    means_drawn,
+    page_around,
+    standing_column,
+    tiles_of,
+)
 from cliptune.report.tables import Column, Row, cost
-from cliptune.report.ties import standings
 
 DICE = ("Dice", ("first better, images", "second better, images", "sign test p"))
 SHOTS = "Shots are training images in all. "
@@ -40,33 +46,25 @@ def page_of(
         given: their labels, where they have some.
         reported: label → where a paper's value for it stands, as `papers.beside_papers` takes it.
     """
-    runs, notes = name_all(records, given)
-    published = beside_papers(runs, reported or {})
-    rows, found = groups(runs), pairs(runs)
-    told = beside_best(rows, standings(runs))
-    labels = list(dict.fromkeys(each.label for each in runs))
-    order = {label: index for index, label in enumerate(labels)}
-    places = list(dict.fromkeys(each.cell.place for each in runs))
-    seeds = {each.cell.seed for each in runs}
-    sets = list(dict.fromkeys(place.data for place in places))
+    found = compared(records, given, reported)
+    runs, places, order = found.runs, found.places, found.order
+    rows = groups(runs)
+    told = beside_best(rows, runs)
     kinds = list(dict.fromkeys(words.plain(record.prompt_kind) for record in records))
-    return Page(
-        title=f"{words.these(len(records), 'segmentation run')} compared",
-        subtitle=f"{words.short(', '.join(labels), 160)} · {words.short(', '.join(sets), 80)} · "
-        f"prompts {', '.join(kinds)} · {words.these(len(seeds), 'seed')}",
-        verdict=with_warnings(verdict.of_several(runs, found), runs),
-        tiles=tiles(rows, places),
-        sections=[
-            Section("means", "Dice, mean over seeds", means(told, places, order, notes)),
-            Section("pairs", "Paired differences", differences(runs, found, places, DICE)),
+    return page_around(
+        found,
+        [
+            Section("means", "Dice, mean over seeds", means(told, places, order, found.notes)),
+            Section("pairs", "Paired differences", differences(runs, found.pairs, places, DICE)),
             Section("distribution", "Image by image", distributions(runs, places, order)),
             Section("sizes", "By size of what is to be marked", sizes(by_size(runs), places, order)),
-            *trained(runs),
-            *([Section("papers", "Beside the papers", [papers_table(published)])] if published else []),
-            Section("cost", "What it cost", [costs(rows)]),
-            Section("runs", "Every run", [every_run(runs)]),
-            Section("provenance", "Provenance", provenance(runs)),
         ],
+        kind="segmentation run",
+        beside=f"prompts {', '.join(kinds)}",
+        verdict=with_warnings(verdict.of_several(runs, found.pairs), runs),
+        tiles=tiles_of(as_drawn(rows), places, lambda place: tile_place(place, places)),
+        means=rows,
+        every_run=every_run(runs),
         rows=[run_row(record) for record in records],
     )
 
@@ -79,43 +77,24 @@ def with_warnings(found: Verdict, runs: Runs) -> Verdict:
 
 def as_drawn(rows: Sequence[Row]) -> list[Row]:
     """Rows as the shared figures and captions read them: what is drawn of a method stands under 'accuracy'."""
-    return [row | {"accuracy": row["dice"]} for row in rows if row["dice"] is not None]
+    return [row | {"accuracy": row["dice"]} for row in rows]
 
 
-def tiles(rows: Sequence[Row], places: Sequence[Place]) -> list[Tile]:
-    """The highest means: of one place the three best methods beside zero-shot, of several the best of each."""
-    found = []
-    for place in places[:4]:
-        known = as_drawn(at(rows, place))
-        if not known:
-            continue
-        here, _ = at_shots(known)
-        here = sorted(here, key=lambda row: -row["dice"])
-        alike = sum(each.data == place.data for each in places) > 1
-        text = (
-            f"{words.short(told_apart(place, places) if alike else place.data, 48)}, {shots_text(usual_shots(known))}"
-        )
-        for row in here[: 3 if len(places) == 1 else 1]:
-            beside = f"{words.points(row['gain'])} points over zero-shot" if row["gain"] is not None else ""
-            found.append(Tile(f"{words.short(row['label'], 30)}; {text}", mean_and_spread(row), beside))
-        if len(places) == 1:
-            found.append(Tile(f"zero-shot; {words.short(place.data, 24)}", words.percent(here[0]["zero_shot"]), ""))
-    return found
+def tile_place(place: Place, places: Sequence[Place]) -> str:
+    """The data; with what sets this place apart, where kinds of prompts make several places of the same data."""
+    alike = sum(each.data == place.data for each in places) > 1
+    return words.short(told_apart(place, places) if alike else place.data, 48)
 
 
 def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], notes: Sequence[str]) -> list[Block]:
     """Figures of every place, then the table of all."""
     blocks: list[Block] = [Text(note) for note in notes]
-    for index, place in enumerate(places):
-        if here := as_drawn(at(rows, place)):
-            blocks += mean_figures(index, here, place, places, order)
-        else:
-            blocks.append(Text(f"{place.data}: Dice {words.NOT_MEASURED}.", missing=True))
-    compared = any(row["standing"] for row in rows)
+    blocks += each_place(
+        as_drawn(rows), places, "Dice", lambda index, here, place: mean_figures(index, here, place, places, order)
+    )
+    standing = standing_column(rows)
     columns = (
-        Column("label", "method"),
-        *where(rows),
-        Column("shots", "shots", shots_cell),
+        *method_columns(rows),
         Column("runs", "runs", words.count),
         Column("dice", "Dice", words.percent),
         Column("deviation", "± s.d., points", spread),
@@ -124,39 +103,25 @@ def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], n
         Column("zero_shot", "zero-shot Dice", words.percent),
         Column("gain", "gain, points", words.points),
         Column("gain_interval", "95 % interval", words.difference_interval),
-        *([Column("standing", "beside the best", lambda told: told or "only one")] if compared else []),
+        *standing,
         Column("trainable_parameters", "trainable parameters", words.count),
         Column("trainable_percent", "of the backbone", words.share),
         Column("decoder_parameters", "in the decoder", words.count),
     )
     blocks.append(Table("Mean and sample standard deviation over seeds", columns, rows))
     interval = "Interval of the gain: paired bootstrap over the test images, seeds averaged image by image first."
-    return [*blocks, Text(f"{SHOTS}{interval}{f' {STANDING}' if compared else ''}")]
+    return [*blocks, Text(f"{SHOTS}{interval}{f' {STANDING}' if standing else ''}")]
 
 
 def mean_figures(
     index: int, rows: Sequence[Row], place: Place, places: Sequence[Place], order: dict[str, int]
 ) -> list[Block]:
     """Dice by method and shots, and against trainable parameters."""
-    drawn: list[Block] = [
-        Drawing(
-            f"dice-{index}",
-            plots_compare.accuracy_by_label(rows, order, "Dice"),
-            f"{opening(place, places, 'Dice by method')}. {bars(rows)}",
-            "; ".join(f"{row['label']} {shots_text(row['shots'])} {mean_and_spread(row)}" for row in rows),
-        )
+    figure = plots_compare.accuracy_by_label(rows, order, "Dice")
+    return [
+        means_drawn(f"dice-{index}", figure, opening(place, places, "Dice by method"), rows),
+        *by_parameters(index, rows, place, places, order, "Dice"),
     ]
-    sized, said = at_shots([row for row in rows if row["trainable_parameters"] is not None] or rows)
-    if any(row["trainable_parameters"] for row in sized):
-        drawn.append(
-            Drawing(
-                f"parameters-{index}",
-                plots_compare.accuracy_by_parameters(sized, order, "Dice"),
-                f"{opening(place, places, 'Dice by trainable parameters')}{said}. {bars(sized)}",
-                "; ".join(f"{row['label']}: {words.count(row['trainable_parameters'])} parameters" for row in sized),
-            )
-        )
-    return drawn
 
 
 def distributions(runs: Runs, places: Sequence[Place], order: dict[str, int]) -> list[Block]:
@@ -210,16 +175,10 @@ def sizes(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int]) -
             )
         )
     columns = (
-        Column("label", "method"),
-        *where(rows),
-        Column("shots", "shots", shots_cell),
+        *method_columns(rows),
         Column("size", "size"),
         Column("n", "images", words.count),
-        Column("runs", "runs", words.count),
-        Column("dice", "Dice", words.percent),
-        Column("deviation", "± s.d., points", spread),
-        Column("zero_shot", "zero-shot", words.percent),
-        Column("gain", "gain, points", words.points),
+        *mean_columns("dice", "Dice"),
     )
     return [*blocks, Table("By size, mean over seeds", columns, rows)]
 

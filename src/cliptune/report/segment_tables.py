@@ -9,7 +9,7 @@ from cliptune.report import words
 from cliptune.report.read import bounds_of
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_words import SIZES
-from cliptune.report.tables import Row, cost, sign_test
+from cliptune.report.tables import Row, cost, origin, sign_test, why_unpaired
 from cliptune.statistics import paired_bootstrap
 
 
@@ -33,18 +33,6 @@ def difference(after: Any, before: Any) -> float | None:
     """After minus before; None where either was not measured."""
     first, second = words.number(after), words.number(before)
     return None if first is None or second is None else first - second
-
-
-def why_unpaired(record: SegmentRecord) -> str:
-    """Empty where the two prediction files can be compared image by image; otherwise the reason."""
-    after, before = record.predictions, record.zero_shot_predictions
-    if after is None or before is None:
-        return f"{'predictions.csv' if after is None else 'zero_shot_predictions.csv'} is missing"
-    if not len(after):
-        return "predictions.csv holds no image"
-    if not after.same_images(before):
-        return "predictions.csv and zero_shot_predictions.csv are not about the same images in the same order"
-    return ""
 
 
 def by_image(record: SegmentRecord) -> np.ndarray | None:
@@ -150,8 +138,5 @@ def run_row(record: SegmentRecord) -> Row:
         **{f"dice_{each['name']}": each["dice"] for each in parts(record, "per_size")},
         **cost(record),
         "decoder_parameters": words.number(record.run.get("decoder_parameters")),
-        "episode_sha256": record.section("data").get("episode_sha256"),
-        "model_sha256": record.section("model").get("sha256"),
-        "commit": record.section("environment").get("commit"),
-        "device": record.section("environment").get("device"),
+        **origin(record),
     }

@@ -5,16 +5,14 @@ from typing import Any
 
 from cliptune.report import plots_compare, words
 from cliptune.report.blocks import Block, Drawing, Items, Table, Text
-from cliptune.report.captions import at, at_shots, bare_p, opening, shots_cell, span, spread, where
+from cliptune.report.captions import at, at_shots, bare_p, method_columns, opening, span, spread
 from cliptune.report.compare import Named, Place
 from cliptune.report.tables import Column, Row, cost, headline, paired_test, retention
 
 
 def costs(rows: Sequence[Row]) -> Table:
     columns = (
-        Column("label", "method"),
-        *where(rows),
-        Column("shots", "shots", shots_cell),
+        *method_columns(rows),
         Column("trainable_parameters", "trainable parameters", words.count),
         Column("trainable_percent", "of the backbone", words.share),
         Column("train_seconds", "training", words.seconds),
@@ -41,9 +39,7 @@ def forgotten(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int
     if not table:
         return [Text("Not measured: no run was tried on what it was not adapted for.", missing=True)]
     columns = (
-        Column("label", "method"),
-        *where(table),
-        Column("shots", "shots", shots_cell),
+        *method_columns(table),
         Column("gain", "gain, points", words.points),
         Column("name", "not adapted for"),
         Column("change", "change, points", words.points),

@@ -70,7 +70,7 @@ def every_test(record: Record) -> list[Row]:
     return rows
 
 
-def why_unpaired(record: Record) -> str:
+def why_unpaired(record: RunFolder) -> str:
     """Empty where the two prediction files can be compared image by image; otherwise the reason."""
     after, before = record.predictions, record.zero_shot_predictions
     if after is None or before is None:
@@ -241,7 +241,6 @@ def run_row(record: Record) -> Row:
     low, high = row.pop("interval") or (None, None)
     zero_low, zero_high = row.pop("zero_shot_interval") or (None, None)
     pair = paired_test(record) or {}
-    environment = record.section("environment")
     return {
         **{key: row[key] for key in ("run", "test")},
         "method": record.method,
@@ -264,6 +263,14 @@ def run_row(record: Record) -> Row:
         **{
             f"retention_{each['name']}_{when}": each[when] for each in retention(record) for when in ("before", "after")
         },
+        **origin(record),
+    }
+
+
+def origin(record: RunFolder) -> Row:
+    """The last of a CSV line: what tells two runs of the same name apart."""
+    environment = record.section("environment")
+    return {
         "episode_sha256": record.section("data").get("episode_sha256"),
         "model_sha256": record.section("model").get("sha256"),
         "commit": environment.get("commit"),

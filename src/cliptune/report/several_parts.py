@@ -1,0 +1,281 @@
+"""What the comparisons of every task share: the page around its sections, tiles, means drawn, paired differences."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from matplotlib.figure import Figure
+
+from cliptune.report import plots_compare, words
+from cliptune.report.blocks import Block, Drawing, Items, Page, Section, Table, Text, Tile, Verdict
+from cliptune.report.captions import (
+    at,
+    at_shots,
+    bare_p,
+    bars,
+    mean_and_spread,
+    opening,
+    shots_cell,
+    usual_shots,
+    where,
+)
+from cliptune.report.compare import AnyRun, Named, Pairs, Place, leader, name_all, pairs, seen_from, shots_text
+from cliptune.report.papers import beside_papers, papers_table
+from cliptune.report.plots_loss import cross_entropy, loss_curves
+from cliptune.report.plots_selection import selection_maps
+from cliptune.report.several_costs import costs, provenance
+from cliptune.report.tables import Column, Row
+from cliptune.report.ties import standings
+
+MOST_FOREST_ROWS = 60
+STANDING = (
+    "Ahead: of all others on that data with that many shots. Tied with the highest mean: on the same test images of "
+    "the same episodes, the 95 % interval of the difference reaches zero, or the other is as good in half of the "
+    "cells; such a lead is noise as far as these runs tell. No pair: they share no episode, so nothing is said."
+)
+
+
+@dataclass(frozen=True)
+class Compared(Generic[AnyRun]):
+    """Runs under their labels, and what several sections ask of all of them."""
+
+    runs: list[Named[AnyRun]]
+    notes: list[str]
+    published: list[Row]
+    pairs: Pairs
+    places: list[Place]
+    order: dict[str, int]
+    """label → its place among the labels, which is its colour in every figure"""
+
+
+def compared(
+    records: Sequence[AnyRun], given: Sequence[str] | None, reported: Mapping[str, tuple[str, str]] | None
+) -> Compared[AnyRun]:
+    """Name the runs and pair them; the arguments are those of a task's `page_of`."""
+    runs, notes = name_all(records, given)
+    published = beside_papers(runs, reported or {})
+    places = list(dict.fromkeys(each.cell.place for each in runs))
+    order = {label: index for index, label in enumerate(dict.fromkeys(each.label for each in runs))}
+    return Compared(runs, notes, published, pairs(runs), places, order)
+
+
+def page_around(
+    found: Compared,
+    sections: Sequence[Section],
+    *,
+    kind: str,
+    beside: str,
+    verdict: Verdict,
+    tiles: Sequence[Tile],
+    means: Sequence[Row],
+    every_run: Table,
+    rows: Sequence[Row],
+    then: Sequence[Section] = (),
+) -> Page:
+    """A comparison's page: the task's own sections, and in one order for all what no task tells in its own way.
+
+    Args:
+        kind: what one run is called in the title. beside: what the subtitle tells beside labels, data and seeds.
+        means: what the table of costs reads. rows: of the CSV, one a record.
+        then: the task's own sections that stand after the papers.
+    """
+    seeds = {each.cell.seed for each in found.runs}
+    sets = list(dict.fromkeys(place.data for place in found.places))
+    papers = [Section("papers", "Beside the papers", [papers_table(found.published)])] if found.published else []
+    return Page(
+        title=f"{words.these(len(rows), kind)} compared",
+        subtitle=f"{words.short(', '.join(found.order), 160)} · {words.short(', '.join(sets), 80)} · {beside} · "
+        f"{words.these(len(seeds), 'seed')}",
+        verdict=verdict,
+        tiles=tiles,
+        sections=[
+            *sections,
+            *trained(found.runs),
+            *papers,
+            *then,
+            Section("cost", "What it cost", [costs(means)]),
+            Section("runs", "Every run", [every_run]),
+            Section("provenance", "Provenance", provenance(found.runs)),
+        ],
+        rows=rows,
+    )
+
+
+def measured_at(rows: Sequence[Row], place: Place) -> list[Row]:
+    """The rows of one place that have a mean: what tiles and figures can show."""
+    return [row for row in at(rows, place) if row["accuracy"] is not None]
+
+
+def tiles_of(rows: Sequence[Row], places: Sequence[Place], named: Callable[[Place], str]) -> list[Tile]:
+    """The highest means: of one place the three best methods beside zero-shot, of several the best of each.
+
+    Args:
+        named: what a tile calls a place.
+    """
+    found = []
+    for place in places[:4]:
+        known = measured_at(rows, place)
+        if not known:
+            continue
+        here, _ = at_shots(known)
+        here = sorted(here, key=lambda row: -row["accuracy"])
+        text = f"{named(place)}, {shots_text(usual_shots(known))}"
+        for row in here[: 3 if len(places) == 1 else 1]:
+            beside = f"{words.points(row['gain'])} points over zero-shot" if row["gain"] is not None else ""
+            found.append(Tile(f"{words.short(row['label'], 30)}; {text}", mean_and_spread(row), beside))
+        if len(places) == 1:
+            found.append(Tile(f"zero-shot; {words.short(place.data, 24)}", words.percent(here[0]["zero_shot"]), ""))
+    return found
+
+
+def each_place(
+    rows: Sequence[Row],
+    places: Sequence[Place],
+    measured: str,
+    drawn: Callable[[int, list[Row], Place], list[Block]],
+) -> list[Block]:
+    """What is `drawn` of every place's means; a place without any says in words that `measured` was not measured."""
+    blocks: list[Block] = []
+    for index, place in enumerate(places):
+        if here := measured_at(rows, place):
+            blocks += drawn(index, here, place)
+        else:
+            blocks.append(Text(f"{place.data}: {measured} {words.NOT_MEASURED}.", missing=True))
+    return blocks
+
+
+def means_drawn(name: str, figure: Figure, told: str, rows: Sequence[Row]) -> Drawing:
+    """A figure of one place's means under the words `told`, which say of what."""
+    alt = "; ".join(f"{row['label']} {shots_text(row['shots'])} {mean_and_spread(row)}" for row in rows)
+    return Drawing(name, figure, f"{told}. {bars(rows)}", alt)
+
+
+def by_parameters(
+    index: int,
+    rows: Sequence[Row],
+    place: Place,
+    places: Sequence[Place],
+    order: dict[str, int],
+    measured: str = "accuracy",
+) -> list[Block]:
+    """What was reached against how many numbers were trained, at the usual number of shots; nothing if none were."""
+    sized, said = at_shots([row for row in rows if row["trainable_parameters"] is not None] or rows)
+    if not any(row["trainable_parameters"] for row in sized):
+        return []
+    return [
+        Drawing(
+            f"parameters-{index}",
+            plots_compare.accuracy_by_parameters(sized, order, measured),
+            f"{opening(place, places, f'{measured} by trainable parameters')}{said}. {bars(sized)}",
+            "; ".join(f"{row['label']}: {words.count(row['trainable_parameters'])} parameters" for row in sized),
+        )
+    ]
+
+
+def beside_best(rows: Sequence[Row], runs: Sequence[Named]) -> list[Row]:
+    """Every row with how its label stands to the best of its place and shots; None where it stands alone."""
+    found = standings(runs)
+    places = [Place(row["data"], row["model"], row["protocol"]) for row in rows]
+    standing = [found.get((place, row["shots"])) for place, row in zip(places, rows)]
+    return [row | {"standing": each.of(row["label"]) if each else None} for row, each in zip(rows, standing)]
+
+
+def standing_column(rows: Sequence[Row]) -> list[Column]:
+    """How methods stand to the best (`STANDING` explains it); none where every method stands alone."""
+    if not any(row["standing"] for row in rows):
+        return []
+    return [Column("standing", "beside the best", lambda told: told or "only one")]
+
+
+def trained(runs: Sequence[Named]) -> list[Section]:
+    """How the loss fell, where there are labels to compare; what AST picked, where it did."""
+    found = []
+    told = {each.label for each in runs if cross_entropy(each.record)}
+    if len(told) > 1:
+        found.append(Section("losses", "How the loss fell", loss_curves(runs)))
+    if any(each.record.section("selection").get("picked") for each in runs):
+        found.append(Section("picks", "Which tensors were picked", selection_maps(runs)))
+    return found
+
+
+ACCURACY = ("accuracy", ("only first right", "only second right", "McNemar p"))
+"""what runs differ in, and how images are counted that only one of two runs is better on"""
+
+
+def differences(
+    runs: Sequence[Named],
+    found: Pairs,
+    places: Sequence[Place],
+    measured: tuple[str, tuple[str, str, str]] = ACCURACY,
+) -> list[Block]:
+    """Every pair of labels over shared cells: a forest, the means and each cell."""
+    measure, (fixed, broken, p) = measured
+    blocks: list[Block] = []
+    for index, place in enumerate(places):
+        if rows := at(found.means, place):
+            best = leader(runs, place)
+            blocks.append(
+                forest_of(index, rows, at(found.cells, place), place, places, best[0] if best else "", measure)
+            )
+    if not found.means:
+        blocks.append(
+            Text(f"Paired differences: {words.NOT_MEASURED}; no two runs saw the same episode.", missing=True)
+        )
+    else:
+        difference = (
+            Column("first", "first"),
+            Column("second", "second"),
+            *where(found.means),
+            Column("cells", "shared cells", words.count),
+            Column("difference", "mean difference, points", words.points),
+            Column("interval", "95 % interval", words.difference_interval),
+            Column("wins", "better", words.count),
+            Column("ties", "equal", words.count),
+            Column("losses", "worse", words.count),
+        )
+        blocks.append(Table("Mean differences, first minus second", difference, found.means))
+        cell = (
+            Column("first", "first"),
+            Column("second", "second"),
+            *where(found.cells),
+            Column("shots", "shots", shots_cell),
+            Column("seed", "seed"),
+            Column("n", "images", words.count),
+            Column("difference", "difference, points", words.points),
+            Column("interval", "95 % interval", words.difference_interval),
+            Column("fixed", fixed, words.count),
+            Column("broken", broken, words.count),
+            Column("p", p, bare_p),
+        )
+        blocks.append(Table("Every cell", cell, found.cells, folded=True))
+    if found.refused:
+        blocks.append(Items(f"Not paired ({len(found.refused):,})", found.refused))
+    return blocks
+
+
+def forest_of(
+    index: int,
+    rows: Sequence[Row],
+    cells: Sequence[Row],
+    place: Place,
+    places: Sequence[Place],
+    best: str,
+    measure: str = "accuracy",
+) -> Drawing:
+    """All pairs while they are few, else those with the best label; their cells too, while they fit."""
+    against = [seen_from(row, best) for row in rows if best in (row["first"], row["second"])]
+    chosen = against if against and len(rows) > 3 else list(rows)
+    sides = {frozenset((row["first"], row["second"])): row["first"] for row in chosen}
+    shown = [
+        seen_from(cell, sides[pair]) for cell in cells if (pair := frozenset((cell["first"], cell["second"]))) in sides
+    ]
+    which = f" Pairs with {best}, the highest mean; the table has all." if chosen is against else ""
+    return Drawing(
+        f"forest-{index}",
+        plots_compare.forest(chosen, shown if len(shown) + len(chosen) <= MOST_FOREST_ROWS else [], measure),
+        f"{opening(place, places, 'differences on the same test images')}. Lines: paired bootstrap 95 % interval over "
+        f"test images, 2,000 resamples, n = {words.count(max(row['images'] for row in rows))}. The draws of training "
+        f"images are taken as they are, so look at the spread between cells too.{which}",
+        "; ".join(f"{row['first']} − {row['second']}: {words.points(row['difference'])} points" for row in chosen),
+        wide=True,
+    )
