@@ -9,7 +9,7 @@ from cliptune.datasets.base import ImageSet
 from cliptune.methods.dora import DoRA
 from cliptune.models.backbone import Backbone
 from cliptune.recipe import TrainSettings
-from cliptune.training.optim import adamw, rate
+from cliptune.training.optim import Plateau, adamw, rate
 from tests.conftest import plan_for
 
 
@@ -46,3 +46,20 @@ def test_magnitudes_decay_only_if_asked(decays: bool, mini: Backbone, few_digits
     }
     assert still == (set() if decays else {"m"})
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(adapter.trainable())
+
+
+def test_the_plateau_is_torchs() -> None:
+    losses = [1.0, 0.9, 0.90001, 0.95, 0.9, 0.89, 0.8899999, 0.9, 0.9, 0.9, 0.9, 0.5, 0.6, 0.6, 0.6]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1e-2)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=2, min_lr=1e-4, eps=0)
+    ours = Plateau(2)
+    seen = set()
+    for loss in losses:
+        theirs.step(loss)
+        ours.hear(loss)
+        again = Plateau(2)
+        again.restore(ours.told())
+        ours = again
+        seen.add(theirs.get_last_lr()[0])
+        assert ours.lowered(1e-2, 1e-4) == pytest.approx(theirs.get_last_lr()[0])
+    assert len(seen) > 2, "it was lowered more than once"
