@@ -6,6 +6,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,24 @@ from cliptune.recipe import find_method
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many tests were skipped and why: what a machine does not have must not look like what passed."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ())
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
 @pytest.fixture(scope="session")
 def mini() -> Backbone:
     return load("mini")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def base16() -> Backbone:
-    """A full-size ViT-B/16 with random float32 weights."""
+    """A full-size ViT-B/16 with random float32 weights: 600 MB, so it lives no longer than a module's tests, and these
+    belong to the xdist group "full-size", which one worker runs."""
     return random_backbone("vit-b-16", seed=0)
 
 

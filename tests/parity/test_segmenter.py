@@ -61,6 +61,8 @@ def test_our_forward_is_transformers_in_float64(side: int) -> None:
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("full-size")
 def test_our_forward_is_transformers_within_rounding_at_full_size(whole: Segmenter) -> None:
     pixels = noise(2, 352)
     assert whole.towers.ours
@@ -157,6 +159,7 @@ def check_gradients(segmenter: Segmenter, name: str, side: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("full-size")
 @pytest.mark.parametrize("name", METHODS)
 def test_gradients_reach_every_number_of_the_full_size_model(whole: Segmenter, name: str) -> None:
     check_gradients(whole, name, side=64)
