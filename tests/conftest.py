@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet
@@ -22,6 +24,9 @@ from cliptune.pipeline import Plan, prepare
 from cliptune.recipe import find_method
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+# Hypothesis's clock would make a slow or busy machine fail tests that are right.
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

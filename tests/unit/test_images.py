@@ -400,7 +400,7 @@ def test_reduction_of_real_sizes():
 def test_large_images_are_decoded_one_at_a_time(as_published, monkeypatch):
     monkeypatch.setattr(images, "LARGE", 500)
     inside, most, guard = 0, {"large": 0, "small": 0}, threading.Lock()
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=120)
     real = images._is_deep
 
     def watched(image):

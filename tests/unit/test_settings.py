@@ -5,7 +5,7 @@ import tomllib
 from typing import Any, Literal
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as checks
 from hypothesis import strategies as st
 
@@ -132,7 +132,7 @@ SCALARS = st.one_of(st.booleans(), st.integers(-(2**62), 2**62), st.floats(allow
 KEYS = st.sampled_from(["name", "lr", "min_lr", "a", "b2", "_c"])
 
 
-@checks(derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@checks(derandomize=True, database=None)
 @given(st.dictionaries(KEYS, st.dictionaries(KEYS, st.one_of(SCALARS, st.lists(SCALARS))), max_size=4))
 def test_toml_reads_back_what_was_written(tables: dict[str, dict[str, Any]]) -> None:
     assert tomllib.loads(settings.to_toml(tables)) == tables
