@@ -12,6 +12,7 @@ from torch import Tensor
 from cliptune import recipe as recipes
 from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet, prompts
+from cliptune.datasets.class_names import refuse_equal_prompts, refuse_names_that_are_no_text
 from cliptune.datasets.episodes import Episode, Test, readable
 from cliptune.datasets.pixels import Pixels
 from cliptune.datasets.segmentation import MaskSet
@@ -208,6 +209,10 @@ def prepare(
     imageset = imageset or open_set(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
     protocol = resolved(draft.protocol, imageset)
     episode = make_episode(protocol, imageset, data.template, open_other)
+    tests = episode.tests.values()
+    items = (*episode.train, *episode.val, *(item for test in tests for item in test.items))
+    names = (*episode.classes, *(name for test in tests for name in test.classes))
+    refuse_names_that_are_no_text(names, (item.path for item in items))
     if data.missing == "skip":
         episode = readable(episode)
     if not draft.method.open_vocabulary and any(test.classes != episode.classes for test in episode.tests.values()):
@@ -220,6 +225,7 @@ def prepare(
     backbone = backbone.to(machine.device)
     words = prompts(episode.classes, episode.template)
     tokens = tokens_for(backbone, words)
+    refuse_equal_prompts(episode.classes, tokens)
     if imageset.source:
         options = {**options, "data.name": str(Path(imageset.source).resolve())}
     options = {**options, **{f"data.{key}": value for key, value in imageset.opened.items()}}

@@ -29,6 +29,7 @@ from cliptune.recipe_tables import (
     SegmentSettings,
     TrainSettings,
 )
+from cliptune.texts import read_text
 
 SMALL_BACKBONE = 20_000_000
 """parameters under which `preset = "auto"` takes the small preset"""
@@ -159,8 +160,8 @@ def load_tables(name: str) -> dict[str, dict[str, Any]]:
             return {"method": {"name": known}}
         path = recipes[known]
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        tables = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as problem:
         raise UserError(
             f"{path}: not TOML ({problem})", "see the shipped recipes: `cliptune show few-shot-dora`"
         ) from None

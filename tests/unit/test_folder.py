@@ -230,17 +230,18 @@ def test_csv_with_splits_and_other_folders(tmp_path):
     [
         ("", "no column 'image'"),
         ("file,label\na,b\n", "no column 'image'"),
-        ("image;label\n1.png;a\n", "no column 'image'"),
+        ("image:label\n1.png:a\n", "no column 'image'"),
         ("image,class\n1.png,a\n", "no column 'label'"),
         ("image,label\n", "lists no images"),
         ("image,label\n1.png,a\n2.png,\n", "photos.csv:3: label is empty"),
-        ("image,label\n1.png,a\n2.png\n", "photos.csv:3: label is empty"),
+        ("image,label\n1.png,a\n2.png\n", "photos.csv:3 has 1 field, the first line 2: 2.png"),
+        ("image,label\n1.png,bear, brown\n2.png,b\n", "photos.csv:2 has 3 fields, the first line 2"),
         ("image,label\n1.png,a\n,b\n", "photos.csv:3: image is empty"),
         ("image,label\n1.png,a\n2.png,a\n", "has one class, 'a'"),
         ("image,label\n1.png,a\n2.png,b\nx/../1.png,a\n", "photos.csv:4: '1.png' is listed twice, first on line 2"),
         ("image,label\n1.png,a\nx.png,b\ny.png,b\n", "2 listed files do not exist, first 'x.png' (line 3)"),
-        ("image,label,split\n1.png,a,train\n2.png,b,dev\n", "photos.csv:3: split = 'dev'"),
-        ("image,label,split\n1.png,a,train\n2.png,b,\n", "photos.csv:3: split = ''"),
+        ("image,label,split\n1.png,a,train\n2.png,b,fold 1\n", "photos.csv:3: split = 'fold 1'"),
+        ("image,label,split\n1.png,a,train\n2.png,b,\n", "photos.csv:3: split is empty"),
         ("image,label,split\n1.png,a,train\n2.png,b,train\n", "has no test images"),
         ("image,label,split\n1.png,a,train\n2.png,b,test\n", "class 'b' has no train images"),
     ],
@@ -358,7 +359,7 @@ def test_names_that_cannot_be_read(trees, tmp_path):
         with pytest.raises(UserError, match="cannot be opened"):
             load(trees, names=path)
     (tmp_path / "latin.txt").write_bytes("n02 Füchse".encode("latin-1"))
-    with pytest.raises(UserError, match="is not UTF-8"):
+    with pytest.raises(UserError, match="not UTF-8"):
         load(trees, names=tmp_path / "latin.txt")
 
 

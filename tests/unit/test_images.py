@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from cliptune.datasets import images
 from cliptune.datasets.images import IMAGE_SUFFIXES, decode, opened, printable, read_file
 from cliptune.errors import UserError
+from cliptune.report.gallery import thumbnail
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FRAMES, PETS = SHARED / "cvc-clinicdb-tif", SHARED / "odd-files" / "oxford_pets"
@@ -143,7 +144,7 @@ def test_truncated_file_is_named(tmp_path):
     assert "list the good files in a CSV" in error.value.fix
 
 
-@pytest.mark.parametrize("data", [b"", b"not an image, a note", b"\xff\xd8\xff\xe0" + b"\0" * 40])
+@pytest.mark.parametrize("data", [b"not an image, a note", b"\xff\xd8\xff\xe0" + b"\0" * 40])
 def test_text_named_jpg_is_named(data, tmp_path):
     path = tmp_path / "note.jpg"
     path.write_bytes(data)
@@ -463,3 +464,67 @@ def test_names_that_are_no_unicode(tmp_path):
         read_file(path)
     error.value.what.encode("utf-8")  # what a strict terminal does
     assert [printable(name) for name in ("größe", "a\ud800b")] == ["größe", r"a\ud800b"]
+
+
+NOT_READ = {
+    "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "PostScript"),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40, "is HEIC"),
+    "PDF": (b"%PDF-1.7\n", "a PDF"),
+    "web page": (b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    "WMF": (b"\xd7\xcd\xc6\x9a" + b"\0" * 40, "is not an image"),
+    "empty": (b"", "is empty"),
+}
+
+
+@pytest.fixture
+def planted_gs(tmp_path, monkeypatch):
+    """A `gs` first on the path, and the file that it would write."""
+    (tmp_path / "bin").mkdir()
+    program, mark = tmp_path / "bin" / "gs", tmp_path / "gs-was-run"
+    program.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    return mark
+
+
+@pytest.mark.parametrize("kind", NOT_READ)
+@pytest.mark.parametrize("as_published", [True, False])
+def test_other_formats_are_named_and_start_nothing(kind, as_published, tmp_path, planted_gs):
+    data, words = NOT_READ[kind]
+    (tmp_path / "x.png").write_bytes(data)
+    with pytest.raises(UserError) as refused:
+        read_file(tmp_path / "x.png", as_published)
+    assert words in refused.value.what
+    assert not planted_gs.exists()
+
+
+@pytest.mark.parametrize("kind", [*NOT_READ, "link", "pipe", "large", "bomb"])
+def test_a_strangers_thumbnail_is_left_out_of_the_report(kind, tmp_path, planted_gs):
+    path = tmp_path / "0.png"
+    if kind in NOT_READ:
+        path.write_bytes(NOT_READ[kind][0])
+    elif kind == "link":
+        (tmp_path / "private.png").write_bytes(encoded(halves(), "PNG"))
+        path.symlink_to(tmp_path / "private.png")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        side = 600 if kind == "large" else 20_000
+        path.write_bytes(encoded(Image.new("1", (side, side)), "PNG"))
+    assert thumbnail(path) == ""
+    assert not planted_gs.exists()
+
+
+def test_a_thumbnail_is_shown(tmp_path):
+    (tmp_path / "0.png").write_bytes(encoded(halves(), "PNG"))
+    assert thumbnail(tmp_path / "0.png").startswith("data:image/")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_depths_within_sixteen_bits_are_scaled_by_what_is_used(bits, tmp_path):
+    """A ramp of 4, 10, 12 … bits looks the same whatever file of 16 bits it is written to."""
+    ramp = np.linspace(0, 2**bits - 1, 256).round().astype(np.uint16)
+    for kind in ("TIFF", "PNG"):
+        image = decode(encoded(Image.fromarray(ramp.reshape(16, 16)), kind), "x")
+        assert np.abs(np.asarray(image)[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1

@@ -462,3 +462,14 @@ def test_own_images_from_a_folder(tmp_path):
     assert understood(imageset)["counts"] == {"train": 4, "val": 2, "test": 2}
     assert examine(imageset).modes == {"RGB": 8}
     thumbnails(imageset, tmp_path / "sheet.png")
+
+
+def test_a_file_of_sixteen_bits_that_uses_twelve_is_remarked_on(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            ramp = np.arange(4096, dtype=np.uint16).reshape(64, 64) + number % 2
+            Image.fromarray(np.minimum(ramp, 4095)).save(tmp_path / name / f"{number}.tif")
+    remarks = examine(load(tmp_path)).odd.values()
+    assert set(remarks) == {"12 of 16 bits used: scaled by 4,095"}
+    assert len(remarks) == 8

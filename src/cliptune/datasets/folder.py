@@ -10,8 +10,6 @@ names.json: {"n01440764": "tench", "n01443537": "goldfish"}
 names.txt:  n01440764 tench                     the first blank separates, as in ImageNet's classnames.txt
 """
 
-import csv
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +19,22 @@ from pathlib import Path
 from PIL import Image
 
 from cliptune.datasets.base import Augment, ImageSet, Item, Missing
+from cliptune.datasets.class_names import read_names
 from cliptune.datasets.cutting import cut
-from cliptune.datasets.images import IMAGE_SUFFIXES, read_file
+from cliptune.datasets.images import IMAGE_SUFFIXES, printable, read_file
+from cliptune.datasets.places import (
+    LeftOut,
+    folders_in,
+    images_below,
+    is_image,
+    part_of,
+    same_names,
+    spelled_on_disk,
+)
 from cliptune.errors import UserError
 from cliptune.registry import nearest
+from cliptune.texts import Row, read_table
 
-_VAL_NAMES = ("val", "validation", "valid")
 _SPLITS = ("train", "val", "test")
 _LAYOUT = "one folder per class with the images in it"
 
@@ -50,19 +58,18 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None, missing: Mi
     path = Path(path).expanduser()
     if not path.exists():
         raise _missing(path)
-    notes: tuple[str, ...] = ()
     if path.is_dir():
-        root, found = path, _read_folder(path)
+        root, (found, notes) = path, _read_folder(path)
     elif path.suffix.lower() == ".csv":
         root, (found, notes) = path.parent, _read_csv(path, missing)
     else:
         raise UserError(f"{path} is neither a folder nor a CSV file", f"unpack it or give a folder: {_LAYOUT}")
-    classes = _classes(found, path)
+    classes = _classes(found, path, names is not None)
     splits, split = _complete(found, seed)
     items = {name: _items(pairs, classes) for name, pairs in splits.items()}
     return ImageSet(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
-        classes=classes if names is None else _named(classes, Path(names).expanduser()),
+        classes=classes if names is None else read_names(classes, Path(names).expanduser()),
         read=partial(_read, root),
         train=items["train"],
         val=items["val"],
@@ -88,85 +95,137 @@ def _missing(path: Path) -> UserError:
     return UserError(f"{path} does not exist", fix)
 
 
-def _read_folder(path: Path) -> Splits:
-    folders = {folder.name.lower(): folder for folder in _folders(path)}
-    if "train" in folders and "test" in folders:
-        val = [folders[name] for name in _VAL_NAMES if name in folders]
-        if len(val) > 1:
-            raise UserError(f"{path} has both '{val[0].name}' and '{val[1].name}'", "keep one of them for validation")
-        given = {"train": folders["train"], "test": folders["test"]} | ({"val": val[0]} if val else {})
-        return {name: _class_folders(folder, path) for name, folder in given.items()}
-    if "train" in folders and set(folders) <= {"train", *_VAL_NAMES}:
+def _read_folder(path: Path) -> tuple[Splits, tuple[str, ...]]:
+    """The images by split, and notes on what was guessed or left out."""
+    folders = folders_in(path)
+    parts = _part_folders(folders)
+    left_out = LeftOut()
+    if not parts:
+        _refuse_parts_taken_for_classes(path, folders)
+        return {"": _class_folders(path, path, left_out)}, tuple(left_out.notes())
+    for part, several in parts.items():
+        if len(several) > 1:
+            raise UserError(
+                f"{path} has both '{several[0].name}' and '{several[1].name}', which mean {part}", "keep one of them"
+            )
+    if missing := [part for part in ("train", "test") if part not in parts]:
+        there = " and ".join(f"'{several[0].name}'" for several in parts.values())
+        fix = "rename the validation folder to test (validation images are then cut off train), or add test/"
         raise UserError(
-            f"{path} has a train folder but no test folder",
-            "rename the validation folder to test (validation images are then cut off train), or add test/",
+            f"{path} has {there} but no {missing[0]} folder",
+            fix if "val" in parts and missing == ["test"] else f"add {missing[0]}/, or give a folder of classes",
         )
-    return {"": _class_folders(path, path)}
+    splits = {part: _class_folders(_inside(several[0]), path, left_out) for part, several in parts.items()}
+    notes = [
+        f"'{several[0].name}' was taken for the {part} images"
+        for part, several in parts.items()
+        if several[0].name.lower() != part
+    ]
+    used = {folder for several in parts.values() for folder in several}
+    if others := [folder for folder in folders if folder not in used]:
+        images = sum(len(images_below(folder)) for folder in others)
+        names = ", ".join(f"'{printable(folder.name)}'" for folder in others[:5])
+        notes.append(f"left out beside the parts: {names}{', …' if len(others) > 5 else ''} ({images:,} images)")
+    return splits, (*notes, *left_out.notes())
 
 
-def _folders(path: Path) -> list[Path]:
-    """Sorted by code point; hidden ones and what macOS leaves in archives are skipped."""
-    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
-    return [path / name for name in names if not name.startswith(".") and name != "__MACOSX"]
+def _part_folders(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Folders by the part they mean. Empty where these are classes: a part has class folders in it and no images of its
+    own, and other folders stand beside parts only where train and test are both there ('bus', 'car', 'train')."""
+    parts: dict[str, list[Path]] = {}
+    for folder in folders:
+        part = part_of(folder.name)
+        if part is not None and _holds_folders_only(folder):
+            parts.setdefault(part, []).append(folder)
+    alone = sum(len(several) for several in parts.values()) == len(folders)
+    return parts if alone or {"train", "test"} <= parts.keys() else {}
 
 
-def _class_folders(path: Path, root: Path) -> list[tuple[str, str]]:
-    folders = _folders(path)
+def _holds_folders_only(folder: Path) -> bool:
+    return bool(folders_in(folder)) and not any(is_image(entry.name) for entry in os.scandir(folder))
+
+
+def _inside(part: Path) -> Path:
+    """A part's class folders, also where an archive put them one folder deeper: seg_train/seg_train/buildings."""
+    below = folders_in(part)
+    if len(below) == 1 and _holds_folders_only(below[0]):
+        return below[0]
+    return part
+
+
+def _refuse_parts_taken_for_classes(path: Path, folders: Sequence[Path]) -> None:
+    """Folders that hold no images but folders of the same names are parts, or folds, under names we do not know."""
+    if len(folders) == 1 and _holds_folders_only(folders[0]):
+        raise UserError(
+            f"{path} holds one folder, '{printable(folders[0].name)}', which holds folders", f"give {folders[0]}"
+        )
+    if len(folders) < 2 or not all(_holds_folders_only(folder) for folder in folders):
+        return
+    inside = [{below.name for below in folders_in(folder)} for folder in folders]
+    if all(names == inside[0] for names in inside) and len(inside[0]) > 1:
+        first, second = (printable(folder.name) for folder in folders[:2])
+        shared = ", ".join(printable(name) for name in sorted(inside[0])[:3])
+        raise UserError(
+            f"{path}: '{first}' and '{second}' hold folders of the same names ({shared} …) and no images of their own",
+            "name them train/, test/ and perhaps val/, or give one of them",
+        )
+
+
+def _class_folders(path: Path, root: Path, left_out: LeftOut) -> list[tuple[str, str]]:
+    folders = folders_in(path)
+    loose = sum(is_image(entry.name) for entry in os.scandir(path))
     if not folders:
-        loose = "images but " if any(_is_image(entry.name) for entry in os.scandir(path)) else ""
         raise UserError(
-            f"{path} has {loose}no class folders", f"make {_LAYOUT}, or list them in a CSV with columns image,label"
+            f"{path} has {'images but ' if loose else ''}no class folders",
+            f"make {_LAYOUT}, or list them in a CSV with columns image,label",
         )
+    if loose:
+        left_out.beside[printable(path.relative_to(root.parent).as_posix())] = loose
     pairs = []
     for folder in folders:
-        images = _images_below(folder)
+        images = images_below(folder, left_out)
         if not images:
             raise UserError(
-                f"{folder} has no images, so class '{folder.name}' is empty",
+                f"{printable(folder)} has no images that are read, so class '{printable(folder.name)}' is empty",
                 f"add images ({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder",
             )
         pairs += [(image.relative_to(root).as_posix(), folder.name) for image in images]
     return pairs
 
 
-def _images_below(folder: Path) -> list[Path]:
-    found = []
-    for where, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(where, name) for name in names if _is_image(name)]
-    return sorted(found, key=lambda image: image.relative_to(folder).as_posix())
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
 def _read_csv(path: Path, missing: Missing) -> tuple[Splits, tuple[str, ...]]:
-    """The images by split, and a note on those that are listed and not there."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = {name.strip().lower(): name for name in reader.fieldnames or ()}
-            if absent := [name for name in ("image", "label") if name not in columns]:
-                raise UserError(
-                    f"{path} has no column '{absent[0]}' (its first line: {', '.join(reader.fieldnames or ())})",
-                    "begin it with the line image,label or image,label,split, separated by commas",
-                )
-            rows = [(reader.line_num, *_row(row, columns, f"{path}:{reader.line_num}")) for row in reader]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason}", "save it as CSV UTF-8") from error
-    except csv.Error as error:
-        raise UserError(f"{path} is not a CSV file: {error}", "save it as CSV UTF-8, separated by commas") from error
-    gone = _check_rows(rows, path)
-    found = defaultdict(list)
-    for _, image, label, split in rows:
-        if image not in gone:
-            found[split].append((image, label))
-    if not gone:
-        return found, ()
-    if missing == "refuse":
+    """The images by split, and notes on what was guessed or left out."""
+    rows = [_row(row, path) for row in read_table(path, ("image", "label"), ("split",))]
+    has_splits = any(split for _, _, _, split in rows)
+    part_words = {split: part_of(split) for _, _, _, split in rows if split}
+    gone: dict[str, int] = {}
+    lines: dict[str, int] = {}
+    respelled = 0
+    splits: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for line, image, label, split in rows:
+        part = part_words.get(split) or ""
+        if has_splits and not part:
+            what = f"split = '{split}'" if split else "split is empty"
+            raise UserError(f"{path}:{line}: {what}", f"one of: {', '.join(_SPLITS)}")
+        spelled = spelled_on_disk(path.parent, image)
+        respelled += spelled not in (None, os.path.normpath(image))
+        place = image if spelled is None else spelled
+        if place in lines:
+            raise UserError(f"{path}:{line}: '{place}' is listed twice, first on line {lines[place]}", "keep one line")
+        lines[place] = line
+        if spelled is None:
+            gone[image] = line
+        else:
+            splits[part].append((spelled, label))
+    if gone and missing == "refuse":
         raise _absent_files(path, gone)
-    return found, (f"{_absent_files(path, gone).what}; left out",)
+    notes = [f"{_absent_files(path, gone).what}; left out"] if gone else []
+    if respelled:
+        what = "1 path is" if respelled == 1 else f"{respelled:,} paths are"
+        notes.append(f"{what} spelled otherwise on the disk (back-slashes, or the form of accents)")
+    if renamed := [f"'{word}' for {part}" for word, part in part_words.items() if part and word != part]:
+        notes.append(f"split: {', '.join(renamed)}")
+    return splits, tuple(notes)
 
 
 def _absent_files(path: Path, absent: Mapping[str, int]) -> UserError:
@@ -179,34 +238,28 @@ def _absent_files(path: Path, absent: Mapping[str, int]) -> UserError:
     )
 
 
-def _row(row: Mapping[str, str | None], columns: Mapping[str, str], where: str) -> tuple[str, str, str]:
-    image, label = ((row[columns[name]] or "").strip() for name in ("image", "label"))
+def _row(row: Row, path: Path) -> tuple[int, str, str, str]:
+    """Line, image, label and split of a row."""
+    image, label = row.fields["image"], row.fields["label"]
     if not image or not label:
-        raise UserError(f"{where}: {'label' if image else 'image'} is empty", "fill it in or remove the line")
-    split = (row[columns["split"]] or "").strip() if "split" in columns else ""
-    if "split" in columns and split not in _SPLITS:
-        raise UserError(f"{where}: split = '{split}'", f"one of: {', '.join(_SPLITS)}")
-    return Path(os.path.normpath(image)).as_posix(), label, split
+        raise UserError(f"{path}:{row.line}: {'label' if image else 'image'} is empty", "fill it in or remove the line")
+    return row.line, image, label, row.fields["split"]
 
 
-def _check_rows(rows: Sequence[tuple[int, str, str, str]], path: Path) -> dict[str, int]:
-    """Listed images that are not there, with their lines; refuses one that is listed twice."""
-    lines: dict[str, int] = {}
-    for line, image, _, _ in rows:
-        if image in lines:
-            raise UserError(f"{path}:{line}: '{image}' is listed twice, first on line {lines[image]}", "keep one line")
-        lines[image] = line
-    return {image: line for image, line in lines.items() if not (path.parent / image).is_file()}
-
-
-def _classes(found: Splits, path: Path) -> tuple[str, ...]:
-    """Sorted by code point; refuses what no classifier can be trained or measured on."""
+def _classes(found: Splits, path: Path, named: bool) -> tuple[str, ...]:
+    """Sorted by code point; refuses what no classifier can be trained or measured on. `named`: prompts have names of
+    their own."""
     names = {split: {label for _, label in pairs} for split, pairs in found.items()}
     classes = sorted(set().union(*names.values()))
     if not classes:
         raise UserError(f"{path} lists no images", "add a line image,label for each image")
     if len(classes) == 1:
-        raise UserError(f"{path} has one class, '{classes[0]}'", f"give at least two: {_LAYOUT}")
+        raise UserError(f"{path} has one class, '{printable(classes[0])}'", f"give at least two: {_LAYOUT}")
+    if not named and (alike := same_names(classes)):
+        raise UserError(
+            f"{path}: classes '{alike[0]}' and '{alike[1]}' would have the same prompt",
+            "give them one label, or different names with data.names",
+        )
     if "" not in names:
         for split in ("train", "test"):
             if split not in names:
@@ -232,74 +285,3 @@ def _complete(found: Splits, seed: int) -> tuple[Splits, str]:
 def _items(pairs: Iterable[tuple[str, str]], classes: Sequence[str]) -> tuple[Item, ...]:
     label = {name: index for index, name in enumerate(classes)}
     return tuple(Item(path, label[name]) for path, name in pairs)
-
-
-def _named(folders: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The name of each folder, in their order."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be opened: {error.strerror or error}", "give the file that names the classes"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason}", "save it as UTF-8") from error
-    is_json = path.suffix.lower() == ".json" or text.lstrip().startswith("{")
-    names = _names_of_json(text, path) if is_json else _names_of_lines(text, path)
-    _check_names(names, folders, path)
-    return tuple(names[folder] for folder in folders)
-
-
-def _names_of_json(text: str, path: Path) -> dict[str, str]:
-    wanted = 'write {"folder": "name for the prompt"}, a name for each folder'
-    try:
-        pairs = json.loads(text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}", wanted) from error
-    if not isinstance(pairs, tuple):
-        raise UserError(f"{path} is not a JSON object", wanted)
-    names: dict[str, str] = {}
-    for folder, name in pairs:
-        if not isinstance(name, str):
-            raise UserError(f"{path}: the name of '{folder}' is not text in quotes", wanted)
-        if folder in names:
-            raise UserError(f"{path} names '{folder}' twice", "keep one of the two")
-        names[folder] = " ".join(name.split())
-    return names
-
-
-def _names_of_lines(text: str, path: Path) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        parts = line.split(maxsplit=1)
-        if not parts:
-            continue
-        folder = parts[0]
-        if folder in names:
-            raise UserError(f"{path}:{number}: '{folder}' is named twice", "keep one of the two lines")
-        names[folder] = " ".join(parts[1].split()) if len(parts) > 1 else ""
-    return names
-
-
-def _check_names(names: Mapping[str, str], folders: Sequence[str], path: Path) -> None:
-    """Refuses a name for no folder, a folder without a name, and two names that make one prompt."""
-    if strange := [folder for folder in names if folder not in folders]:
-        close = nearest(strange[0], [folder for folder in folders if folder not in names])
-        if any(folder.startswith(f"{strange[0]} ") for folder in folders):
-            fix = 'name folders that have blanks in JSON: {"my folder": "name for the prompt"}'
-        else:
-            fix = f"did you mean '{close[0]}'?" if close else "remove it, or name each class folder as it is spelled"
-        more = f", nor are {len(strange) - 1:,} others" if len(strange) > 1 else ""
-        raise UserError(f"{path}: '{strange[0]}' is no class folder{more}", fix)
-    if unnamed := [folder for folder in folders if not names.get(folder)]:
-        more = f", nor have {len(unnamed) - 1:,} others" if len(unnamed) > 1 else ""
-        raise UserError(f"{path}: class folder '{unnamed[0]}' has no name{more}", "add a name for each folder")
-    first: dict[str, str] = {}
-    for folder in folders:
-        alike = names[folder].replace("_", " ").casefold()
-        if alike in first:
-            raise UserError(
-                f"{path}: '{first[alike]}' and '{folder}' are both '{names[folder]}'; their prompts would be the same",
-                "give them different names, or put their images in one folder",
-            )
-        first[alike] = folder

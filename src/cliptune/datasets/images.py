@@ -1,6 +1,8 @@
 """Files to RGB images: the format comes from the bytes, and what cannot be read is named."""
 
+import errno
 import os
+import stat
 import struct
 import threading
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +18,44 @@ IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".pgm", ".ppm")
 )
 """file name endings taken for images, lower case; the decoder itself does not look at them"""
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "PPM")
+"""what Pillow may take an image's bytes for. It knows more kinds, and for EPS it starts Ghostscript"""
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"%!PS", "PostScript (EPS)"),
+    (0, b"\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"8BPS", "a Photoshop file"),
+    (4, b"ftypheic", "HEIC"),
+    (4, b"ftypheix", "HEIC"),
+    (4, b"ftyphevc", "HEIC"),
+    (4, b"ftypheim", "HEIC"),
+    (4, b"ftypheis", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypmsf1", "HEIF"),
+    (4, b"ftyp", "a film"),
+    (4, b"JXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (4, b"jP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML or SVG"),
+    (0, b"<!DOCTYPE", "a web page, as failed downloads leave"),
+    (0, b"<!doctype", "a web page, as failed downloads leave"),
+    (0, b"<html", "a web page, as failed downloads leave"),
+    (0, b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"\x89HDF", "HDF5"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (128, b"DICM", "DICOM"),
+    (8, b"AVI ", "a film"),
+    (0, b"\x1aE\xdf\xa3", "a film"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+)
+"""(offset, bytes, what a file that has them there is), for files that are not read"""
 
+DEPTHS = (8, 10, 12, 14, 16)
+"""bits of instruments that write 16-bit files"""
 LARGE = 16_000_000
 """pixels above which images are decoded one at a time, however many threads decode"""
 HUGE = 40_000_000
@@ -49,10 +88,21 @@ def read_file(path: Path, as_published: bool = False) -> Image.Image:
         UserError: the file is missing, cannot be opened, or is no image; names it.
     """
     try:
-        data = Path(path).read_bytes()
+        data = regular_bytes(path)
     except OSError as error:
         raise UserError(f"{printable(path)} cannot be opened: {error.strerror or error}", _FIX) from error
     return decode(data, printable(path), as_published)
+
+
+def regular_bytes(path: Path) -> bytes:
+    """The bytes of a regular file, or of what a link to one leads to.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe or a device, which may never end.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return Path(path).read_bytes()
 
 
 def printable(path: str | Path) -> str:
@@ -71,7 +121,7 @@ def decode(data: bytes, name: str, as_published: bool = False) -> Image.Image:
     reduced afterwards); Pillow refuses more than 2 · `Image.MAX_IMAGE_PIXELS` (179 megapixels) from the header alone.
 
     Args:
-        data: the file's bytes, of any format Pillow reads.
+        data: the file's bytes, in one of `FORMATS`.
         name: how to call the file in an error.
         as_published: as the papers' code reads images, Pillow's `convert("RGB")`: not turned by EXIF, transparency
             dropped, none made smaller. But 16 bits are scaled here too: `convert` would clip them to white, and no set
@@ -86,23 +136,34 @@ def decode(data: bytes, name: str, as_published: bool = False) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UserError(f"{name} is too large to decode safely: {error}", _SMALLER) from error
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{name} is not an image ({len(data):,} bytes)", _FIX) from error
+        raise UserError(f"{name} {not_read(data)}", _FIX) from error
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, IndexError … on bad bytes
         raise UserError(f"{name} cannot be decoded: {error or type(error).__name__}", _FIX) from error
 
 
 def opened(data: bytes) -> Image.Image:
-    """The image as Pillow opens it: header read, pixels not yet decoded.
+    """The image as Pillow opens it, of one of `FORMATS`: header read, pixels not yet decoded.
 
     Raises what Pillow raises.
     """
     try:
-        return Image.open(BytesIO(data))
+        return Image.open(BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
         mended = _called_rgb(data)
         if mended is None:
             raise
-        return Image.open(BytesIO(mended))
+        return Image.open(BytesIO(mended), formats=FORMATS)
+
+
+def not_read(data: bytes) -> str:
+    """What is wrong with bytes that are in none of `FORMATS`: 'is HEIC, which is not read'."""
+    if not data:
+        return "is empty"
+    start = data.lstrip()[:32] if data[:1].isspace() else data
+    for offset, signature, kind in _SIGNATURES:
+        if start[offset : offset + len(signature)] == signature:
+            return f"is {kind}" if "`" in kind else f"is {kind}, which is not read"
+    return f"is not an image ({len(data):,} bytes)"
 
 
 def orientation(image: Image.Image) -> int | None:
@@ -162,10 +223,10 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Numbers of more than 8 bits to 8, the same way for every image of a kind, a block of rows at a time.
+    """Numbers of more than 8 bits to 8, a block of rows at a time: the range of `used_bits`, or a float's own.
 
-    Whole numbers up to 65,535 are taken for 16 bits, floats up to 1 for fractions and up to 255 for bytes; what lies
-    outside has no known range and is stretched from its smallest to its largest.
+    Floats up to 1 are taken for fractions and up to 255 for bytes; what lies outside has no known range and is
+    stretched from its smallest to its largest.
     """
     values = np.asarray(image)
     whole = np.issubdtype(values.dtype, np.integer)
@@ -174,11 +235,19 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     ends = [(block.min(), block.max()) for block in (_finite(values[place]) for place in blocks)]
     low, high = min(least for least, _ in ends), max(most for _, most in ends)
     if low >= 0 and high <= (65535 if whole else 255):
-        low, high = 0.0, 65535.0 if whole else 1.0 if high <= 1 else 255.0
+        low, high = 0.0, 2.0 ** used_bits(high) - 1 if whole else 1.0 if high <= 1 else 255.0
     out = np.empty(values.shape, np.uint8)
     for place in blocks:
         out[place] = np.rint((_finite(values[place]) - low) / max(high - low, 1e-12) * 255)
     return Image.fromarray(out).convert("RGB")
+
+
+def used_bits(highest: float) -> int:
+    """Bits that an image of 16-bit whole numbers uses: the least of 8, 10, 12, 14 and 16 that hold its highest one.
+
+    Cameras, scanners and microscopes put 10, 12 and 14 bits into files of 16; taken for 16 these are all but black.
+    """
+    return next((bits for bits in DEPTHS if highest < 2**bits), DEPTHS[-1])
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

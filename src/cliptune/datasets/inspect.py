@@ -15,11 +15,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cliptune.datasets.base import ImageSet, Item
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
-from cliptune.datasets.images import LARGE, decode, opened, orientation, printable
+from cliptune.datasets.images import LARGE, decode, opened, orientation, printable, used_bits
 from cliptune.errors import UserError
 from cliptune.files import write_whole
 
@@ -220,7 +221,9 @@ def _look(imageset: ImageSet, item: Item) -> _Look:
         data = path.read_bytes()
         greys = small_greys(decode(data, printable(item.path)))
         with opened(data) as header:
-            remark = "; ".join((*file_remarks(header, path.suffix.lower()), *size_remarks(header)))
+            remark = "; ".join(
+                (*file_remarks(header, path.suffix.lower()), *size_remarks(header), *depth_remarks(header))
+            )
             return _Look(hashlib.sha256(data).digest(), greys, header.mode, remark)
     except UserError as error:
         return _Look(reason=error.what)
@@ -245,6 +248,12 @@ def size_remarks(image: Image.Image) -> Iterator[str]:
         yield f"small: {image.width} × {image.height} pixels"
     elif pixels > LARGE:
         yield f"large: {image.width} × {image.height} pixels, {pixels / 1e6:.0f} megapixels"
+
+
+def depth_remarks(header: Image.Image) -> Iterator[str]:
+    """A remark where a 16-bit file holds fewer bits, by which its brightness is scaled."""
+    if header.mode.startswith("I;16") and (bits := used_bits(np.asarray(header).max())) < 16:
+        yield f"{bits} of 16 bits used: scaled by {2**bits - 1:,}"
 
 
 def thumbnails(imageset: ImageSet, path: Path, count: int = 9) -> None:

@@ -291,17 +291,18 @@ def _names(folder: Path) -> Collection[str]:
 
 def sorted_folders(folder: Path) -> list[str]:
     """Names of the sub-folders by code point; hidden ones and what archives leave behind are not among them."""
+    from cliptune.datasets.places import is_system
+
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__MACOSX")))
+        return sorted(e.name for e in entries if e.is_dir() and not is_system(e.name))
 
 
 def sorted_images(folder: Path) -> list[str]:
     """Names of the image files in a folder by code point; strays (.DS_Store, ._x, Thumbs.db, .mat, .txt) are not."""
-    from cliptune.datasets.images import IMAGE_SUFFIXES
+    from cliptune.datasets.places import is_image
 
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    return sorted(n for n in names if not n.startswith(".") and os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES)
+        return sorted(entry.name for entry in entries if is_image(entry.name))
 
 
 def folder_rows(copy: Copy, folders: Mapping[str, str]) -> list[Row]:

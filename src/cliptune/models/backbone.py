@@ -150,7 +150,9 @@ class Backbone:
         """The prompts that do not fit the context and are truncated."""
         if self.tokenizer is None:
             return []
-        return [prompt for prompt in prompts if len(self.tokenizer(prompt)["input_ids"]) > self.context]
+        # Not verbose: transformers would warn that such prompts cause indexing errors, which ours are cut before.
+        lengths = (len(self.tokenizer(prompt, verbose=False)["input_ids"]) for prompt in prompts)
+        return [prompt for prompt, length in zip(prompts, lengths, strict=True) if length > self.context]
 
     @torch.no_grad()
     def image_features(self, pixels: Tensor) -> Tensor:

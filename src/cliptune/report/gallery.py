@@ -8,12 +8,16 @@ from typing import Any
 
 from PIL import Image
 
+from cliptune.datasets.images import decode, opened, regular_bytes
+from cliptune.errors import UserError
 from cliptune.report import words
 from cliptune.report.blocks import Block, Gallery, Picture, Text
 from cliptune.report.read import PerImage, Predictions, Record
 
 SIDE = 112
 MOST = 12
+LARGEST_BYTES, LARGEST_PIXELS = 1 << 20, 1 << 18
+"""of a thumbnail: `train` writes at most 160 pixels a side, which as uncompressed PNG is a tenth of both"""
 EXPLAINED = {
     "fixed": ("Fixed", "zero-shot was wrong, now right"),
     "broken": ("Broken", "zero-shot was right, now wrong"),
@@ -74,12 +78,27 @@ def picture(record: Record, after: Predictions, row: int) -> Picture:
     )
 
 
+def stored_thumbnail(path: Path) -> Image.Image | None:
+    """A thumbnail of a run folder as RGB. A run folder may come from a stranger, so None for what `train` never writes:
+    no image, a link, a pipe, a file or an image too large for a thumbnail."""
+    if path.is_symlink() or path.parent.is_symlink():
+        return None
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            return None
+        data = regular_bytes(path)
+        with opened(data) as header:
+            if header.width * header.height > LARGEST_PIXELS:
+                return None
+        return decode(data, path.name)
+    except (OSError, UserError, Image.DecompressionBombError):
+        return None
+
+
 def thumbnail(path: Path, side: int = SIDE) -> str:
     """A data URI of at most `side` pixels a side, the smaller of PNG and JPEG; empty where there is no such image."""
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-    except OSError:
+    image = stored_thumbnail(path)
+    if image is None:
         return ""
     image.thumbnail((side, side))
     found: list[tuple[str, bytes]] = []

@@ -14,6 +14,7 @@ from cliptune.datasets import find_set, mask_sets
 from cliptune.errors import UserError
 from cliptune.studies.study import PLACES, About, Job, Row, Study
 from cliptune.tasks import with_task
+from cliptune.texts import read_text
 
 NEUTRAL = (*PLACES, "data.missing", "train.dtype", "train.chunk", "train.text_chunk", "train.checkpoint_seconds")
 """what may be typed and the paper's values still stand beside ours; tables `evaluate` and `shortcuts` may too"""
@@ -46,8 +47,8 @@ def load(name: str, small: bool = False, chosen: Mapping[str, Any] | None = None
     if path.suffix != ".toml":
         path = known[registry.find(name, known, "study")]
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        tables = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as problem:
         raise UserError(f"{path}: not TOML ({problem})", "see a shipped one: `cliptune show dora-table-1`") from None
     try:
         return read(path.stem, tables, small, chosen or {})

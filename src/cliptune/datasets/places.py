@@ -1,0 +1,198 @@
+"""What lies in people's folders: images, pictures that are not read, what systems leave behind, and words for parts.
+
+One place for training and prediction, for images with classes and with masks.
+"""
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from cliptune.datasets.images import IMAGE_SUFFIXES, printable
+from cliptune.errors import UserError
+
+Part = Literal["train", "val", "test"]
+
+UNREAD_SUFFIXES = frozenset(
+    (".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".svg", ".psd", ".ai", ".eps", ".pdf", ".ico", ".tga")
+    + (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw", ".srw", ".pef", ".exr", ".hdr", ".xcf")
+    + (".dcm", ".nii", ".mha", ".nrrd", ".npy", ".npz", ".mat", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+    + (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z")
+)
+"""endings of pictures, films, volumes and archives that are not read; lower case"""
+
+_SYSTEM = frozenset(
+    ("__macosx", "__pycache__", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "lost+found")
+    + ("$recycle.bin", "recycler", "recycled", "system volume information", "network trash folder", "temporary items")
+    + ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "thevolumesettingsfolder", "found.000", "node_modules")
+)
+"""names that operating systems, disk stations and tools leave behind; lower case"""
+_THUMBNAILS = frozenset(("thumbs", "thumbnails", "_thumbs", "_thumbnails", "thumb", "previews"))
+"""folders of smaller copies, when they lie among images"""
+
+_PARTS: dict[str, Part] = {
+    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "ts"), "test"),
+}
+_PART_COMPANIONS = frozenset(
+    ("set", "data", "dataset", "split", "seg", "images", "image", "img", "imgs", "folder", "new")
+)
+"""words that stand beside a part's in folder names and say nothing: seg_train, test_set, train_images"""
+
+
+def part_of(name: str) -> Part | None:
+    """The part that a folder or a split column means: 'Training', 'seg_train', 'test-set', 'VALID'; None for others."""
+    words = [word for word in re.split(r"[^a-z]+", unicodedata.normalize("NFKC", name).lower()) if word]
+    joined = [word.removesuffix("set") if word.removesuffix("set") in _PARTS else word for word in words]
+    telling = [word for word in joined if word not in _PART_COMPANIONS]
+    return _PARTS.get(telling[0]) if len(telling) == 1 else None
+
+
+def is_system(name: str) -> bool:
+    """Whether a file or folder is hidden or was left behind by a system: '.DS_Store', '._x.jpg', '@eaDir'."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name is one of an image that is read; its bytes are not opened."""
+    return not is_system(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+@dataclass
+class LeftOut:
+    """Files that were passed over, counted for one note each."""
+
+    unread: Counter[str] = field(default_factory=Counter)
+    """pictures and archives that are not read, by their ending"""
+    hidden: int = 0
+    """hidden files with an image's ending; side files of macOS (._x.jpg), which are no images, do not count"""
+    thumbnails: Counter[str] = field(default_factory=Counter)
+    """images in folders of smaller copies, by the folder's name"""
+    broken: int = 0
+    """links to files that are not there"""
+    linked: int = 0
+    """folders that links lead to a second time"""
+    beside: dict[str, int] = field(default_factory=dict)
+    """images that lie beside class folders, by the folder they lie in"""
+
+    def notes(self) -> list[str]:
+        """A sentence for each kind of file that was left out."""
+        notes = []
+        if self.unread:
+            kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.unread.most_common())
+            notes.append(f"left out, as these kinds of files are not read: {kinds}; convert pictures to .jpg or .png")
+        for folder, count in self.beside.items():
+            notes.append(f"left out: {_count(count, 'image')} in {folder} itself, beside the class folders")
+        if self.hidden:
+            notes.append(f"left out: {_count(self.hidden, 'hidden image')}")
+        for name, count in self.thumbnails.most_common():
+            notes.append(f"left out: {_count(count, 'smaller copy', 'smaller copies')} in folders called '{name}'")
+        if self.broken:
+            notes.append(f"left out: {_count(self.broken, 'link')} to files that are not there")
+        if self.linked:
+            notes.append(f"read once: {_count(self.linked, 'folder')} that links lead to again")
+        return notes
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def folders_in(path: Path) -> list[Path]:
+    """The folders in a folder, sorted by code point, links to folders included; what systems leave behind is not.
+
+    Raises:
+        UserError: the folder may not be read.
+    """
+    return [path / entry.name for entry in _entries(path) if entry.is_dir() and not is_system(entry.name)]
+
+
+def images_below(path: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """Images in a folder and in the folders below, sorted by their path; links are followed, each folder read once.
+
+    Args:
+        left_out: counts what is passed over.
+
+    Raises:
+        UserError: a folder may not be read; names it.
+    """
+    counts = LeftOut() if left_out is None else left_out
+    images = list(_walk(path, counts, set()))
+    return sorted(images, key=lambda image: image.relative_to(path).as_posix())
+
+
+def _walk(folder: Path, left_out: LeftOut, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    place = folder.stat()
+    if (place.st_dev, place.st_ino) in seen:
+        left_out.linked += 1
+        return
+    seen.add((place.st_dev, place.st_ino))
+    for entry in _entries(folder):
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if entry.is_dir():
+            if is_system(entry.name):
+                continue
+            if entry.name.lower() in _THUMBNAILS:
+                copies = len(images_below(folder / entry.name))
+                left_out.thumbnails.update({printable(entry.name): copies} if copies else {})
+                continue
+            yield from _walk(folder / entry.name, left_out, seen)
+        elif suffix in IMAGE_SUFFIXES:
+            if is_system(entry.name):
+                left_out.hidden += not entry.name.startswith("._")
+            elif entry.is_file():
+                yield folder / entry.name
+            else:
+                left_out.broken += entry.is_symlink()
+        elif suffix in UNREAD_SUFFIXES and not is_system(entry.name):
+            left_out.unread[suffix] += 1
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Sorted by code point, which does not depend on the file system or the language."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as problem:
+        raise UserError(
+            f"{printable(folder)} cannot be read: {(problem.strerror or str(problem)).lower()}",
+            "give yourself the permission to read it, or move it away",
+        ) from problem
+
+
+def spelled_on_disk(root: Path, path: str) -> str | None:
+    """How an image's path, as a person wrote it, is spelled below `root`; None where no such file is.
+
+    Back-slashes may separate folders, and letters with accents may be composed (NFC) or not (NFD): the file system and
+    an editor often differ in that.
+    """
+    slashed = path.replace("\\", "/")
+    for candidate in (path, slashed):
+        for form in (candidate, unicodedata.normalize("NFC", candidate), unicodedata.normalize("NFD", candidate)):
+            plain = Path(os.path.normpath(form)).as_posix()
+            if _is_file(root / plain):
+                return plain
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for the file system, or a NUL in it
+        return False
+
+
+def same_names(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two class names that one prompt stands for: they differ in case, blanks, '_' or in the form of accents only."""
+    first: dict[str, str] = {}
+    for name in names:
+        plain = " ".join(unicodedata.normalize("NFKC", name).replace("_", " ").casefold().split())
+        if plain in first:
+            return first[plain], name
+        first[plain] = name
+    return None

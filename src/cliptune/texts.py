@@ -1,0 +1,147 @@
+"""Text files that people write, whatever editor wrote them: CSV tables, names, prompts, recipes, studies.
+
+UTF-8, or UTF-16 and UTF-32 where a byte-order mark says so; lines may end in any of the usual ways. Another encoding is
+refused, not guessed: a wrong guess would change class names without a word.
+"""
+
+import codecs
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from cliptune.errors import UserError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SHOWN = 80
+"""characters of somebody's text that a message repeats"""
+
+
+def read_text(path: Path) -> str:
+    r"""A text file with '\n' at the end of each line and without its byte-order mark.
+
+    Raises:
+        UserError: it cannot be opened, or is not text in one of the encodings above.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as problem:
+        raise UserError(f"{path} cannot be opened: {problem.strerror or problem}", "give a text file") from problem
+    return decode_text(data, str(path))
+
+
+def decode_text(data: bytes, name: str) -> str:
+    r"""`read_text` of bytes that are already there; `name` is what a message calls them.
+
+    Raises:
+        UserError: not text in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark.
+    """
+    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as problem:
+        line = data[: problem.start].count(b"\n") + 1
+        byte = data[problem.start : problem.start + 1].hex()
+        raise UserError(
+            f"{name}:{line}: not UTF-8 text (byte 0x{byte})", "save it as UTF-8; in a spreadsheet: CSV UTF-8"
+        ) from problem
+    if "\0" in text:
+        raise UserError(f"{name} is not a text file", "save it as UTF-8 text")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    line: int
+    """in the file, from 1; of a field over several lines the last"""
+    fields: Mapping[str, str]
+    """by column, without blanks around; '' for an optional column that the file does not have"""
+
+
+def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
+    """The rows of a CSV file whose first line names its columns; other columns are ignored, empty lines too.
+
+    Fields are separated by commas, semicolons, tabs or bars, whichever lets the first line have the required columns.
+    A field that holds the separator stands in double quotes. Column names are compared without case and blanks.
+
+    Raises:
+        UserError: not such a file, a required column is missing or named twice, or a line has more or fewer fields
+            than the first one; names the line.
+    """
+    text = read_text(path)
+    if text.lower().startswith("sep=") and "\n" in text:  # a line that spreadsheets write and hide
+        text = "\n" + text.partition("\n")[2]
+    lines = text.split("\n")
+    first = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
+    heading = lines[first] if first < len(lines) else ""
+    separator = next((mark for mark in _SEPARATORS if not _absent(_heading(heading, mark), required)), None)
+    if separator is None:
+        missing = _absent(_heading(heading, ","), required)
+        wanted = ",".join((*required, *optional))
+        raise UserError(
+            f"{path} has no column '{missing[0]}' (its first line: {_shortened(heading)})",
+            f"begin it with the line {wanted}, separated by commas",
+        )
+    columns = _heading(heading, separator)
+    if twice := [name for name in (*required, *optional) if columns.count(name) > 1]:
+        raise UserError(f"{path} has two columns '{twice[0]}'", "keep one of them")
+    reader = csv.reader(StringIO("\n".join(lines[first:])), delimiter=separator, strict=True)
+    rows = []
+    try:
+        next(reader, None)
+        for fields in reader:
+            line = first + reader.line_num
+            if any(field.strip() for field in fields):
+                rows.append(Row(line, _fields(fields, columns, separator, f"{path}:{line}", (*required, *optional))))
+    except csv.Error as problem:
+        raise UserError(
+            f"{path}:{first + reader.line_num}: not a CSV line ({problem})", 'write quotes within a field as ""'
+        ) from problem
+    return rows
+
+
+def _heading(line: str, separator: str) -> list[str]:
+    """Column names, lower case; '' where the line cannot be read with that separator."""
+    try:
+        fields = next(csv.reader([line], delimiter=separator, strict=True), [])
+    except csv.Error:
+        return []
+    return [field.strip().lower() for field in fields]
+
+
+def _absent(columns: Sequence[str], required: Sequence[str]) -> list[str]:
+    return [name for name in required if name not in columns]
+
+
+def _fields(
+    fields: Sequence[str], columns: Sequence[str], separator: str, where: str, wanted: Sequence[str]
+) -> dict[str, str]:
+    surplus = [field.strip() for field in fields[len(columns) :] if field.strip()]
+    if surplus or len(fields) < len(columns):
+        mark = _SEPARATORS[separator]
+        count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+        raise UserError(
+            f"{where} has {count}, the first line {len(columns)}: {_shortened(separator.join(fields))}",
+            f'put a field with {mark} in it in double quotes, as "{fields[-2].strip()}{separator}{fields[-1]}"'
+            if surplus
+            else f"give every line {len(columns)} fields, separated by {mark}",
+        )
+    values = {name: field.strip() for name, field in zip(columns, fields, strict=False)}
+    for name in wanted:
+        if "\n" in values.get(name, ""):
+            raise UserError(f"{where}: a field goes over several lines", "close the double quotes before the line ends")
+    return {name: values.get(name, "") for name in wanted}
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

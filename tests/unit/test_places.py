@@ -1,0 +1,169 @@
+"""Which files of a folder are images, what is left out and counted, and which folders are parts."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cliptune.datasets.folder import load
+from cliptune.datasets.places import LeftOut, images_below, is_image, part_of, same_names, spelled_on_disk
+from cliptune.errors import UserError
+
+
+def put(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 4), "red").save(path, "PNG")
+
+
+def fill(root: Path, *classes: str, count: int = 5) -> Path:
+    for name in classes:
+        for number in range(count):
+            put(root / name / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        *[(word, "train") for word in ("train", "Training", "TRAIN", "seg_train", "train_set", "trainset")],
+        *[(word, "val") for word in ("val", "Valid", "validation", "dev", "val_images", "Validation set")],
+        *[(word, "test") for word in ("test", "Testing", "seg_test", "test-data")],
+        *[(word, None) for word in ("trains", "cat", "contest", "train_test", "pred", "testa rossa", "")],
+    ],
+)  # fmt: skip
+def test_words_for_parts(name: str, part: str | None) -> None:
+    assert part_of(name) == part
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Training", "Testing"), ("seg_train", "seg_test"), ("TRAIN", "Test", "Validation"), ("train_set", "dev", "test")],
+)
+def test_parts_under_other_names(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        fill(tmp_path / name, "cat", "dog")
+    data = load(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert len(data.test) == 10
+    assert any(f"'{names[0]}' was taken for the train images" in note for note in data.notes) == (names[0] != "TRAIN")
+
+
+def test_parts_one_folder_deeper_and_folders_beside_them(tmp_path: Path) -> None:
+    for name in ("seg_train", "seg_test"):
+        fill(tmp_path / name / name, "forest", "sea")
+    fill(tmp_path, "seg_pred", count=3)
+    data = load(tmp_path)
+    assert data.classes == ("forest", "sea")
+    assert "left out beside the parts: 'seg_pred' (3 images)" in data.notes
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    assert load(fill(tmp_path, "bus", "car", "train")).classes == ("bus", "car", "train")
+    assert load(fill(tmp_path / "both", "bus", "test", "train")).classes == ("bus", "test", "train")
+
+
+@pytest.mark.parametrize("folders", [("fold1", "fold2"), ("a", "b", "c")])
+def test_folders_of_the_same_classes_are_no_classes(folders: tuple[str, ...], tmp_path: Path) -> None:
+    for name in folders:
+        fill(tmp_path / name, "cat", "dog")
+    with pytest.raises(UserError, match=f"'{folders[0]}' and '{folders[1]}' hold folders of the same names"):
+        load(tmp_path)
+
+
+def test_one_folder_around_everything(tmp_path: Path) -> None:
+    fill(tmp_path / "dataset", "cat", "dog")
+    with pytest.raises(UserError) as refused:
+        load(tmp_path)
+    assert refused.value.fix == f"give {tmp_path / 'dataset'}"
+
+
+def test_what_systems_leave_behind_is_no_image(tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog")
+    for stray in ("@eaDir/0.png", ".ipynb_checkpoints/0.png", "__MACOSX/0.png", "cat/@eaDir/0.png", "cat/._0.png"):
+        put(tmp_path / stray)
+    (tmp_path / "cat" / "Thumbs.db").touch()
+    data = load(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert len(data.train + data.val + data.test) == 10
+    assert data.notes == ()
+    assert not is_image("._a.jpg")
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog")
+    for number in range(60):
+        (tmp_path / "cat" / f"{number}.HEIC").touch()
+    put(tmp_path / "cat" / ".hidden.png")
+    put(tmp_path / "cat" / "thumbnails" / "0.png")
+    put(tmp_path / "loose.png")
+    (tmp_path / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    notes = "\n".join(load(tmp_path).notes)
+    for words in (
+        "60 .heic",
+        "1 hidden image",
+        "1 smaller copy in folders called 'thumbnails'",
+        f"1 image in {tmp_path.name} itself",
+        "1 link to files that are not there",
+    ):
+        assert words in notes
+
+
+def test_links_are_followed_and_a_circle_ends(tmp_path: Path) -> None:
+    fill(tmp_path / "elsewhere", "more", count=7)
+    fill(tmp_path / "data", "cat", "dog")
+    (tmp_path / "data" / "cat" / "linked").symlink_to(tmp_path / "elsewhere" / "more")
+    (tmp_path / "data" / "cat" / "round").symlink_to(tmp_path / "data" / "cat")
+    counts = LeftOut()
+    assert len(images_below(tmp_path / "data" / "cat", counts)) == 12
+    assert counts.linked == 1
+    assert "read once: 1 folder that links lead to again" in load(tmp_path / "data").notes
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "cat", "dog")
+    real = os.scandir
+    locked = tmp_path / "cat" / "below"
+    locked.mkdir()
+
+    def scandir(path: Path) -> object:
+        if Path(path) == locked:  # root may read everything, so the refusal is the system's in words only
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match="below cannot be read: permission denied"):
+        load(tmp_path)
+
+
+def test_paths_as_editors_and_other_systems_spell_them(tmp_path: Path) -> None:
+    put(tmp_path / "img" / "a" / "0.png")
+    put(tmp_path / "cafe\u0301.png")
+    assert spelled_on_disk(tmp_path, r"img\a\0.png") == "img/a/0.png"
+    assert spelled_on_disk(tmp_path, "caf\u00e9.png") == "cafe\u0301.png"
+    assert spelled_on_disk(tmp_path, "gone.png") is None
+    assert spelled_on_disk(tmp_path, "x" * 5000) is None
+    (tmp_path / "list.csv").write_text(
+        "image;label;split\nimg\\a\\0.png;a;Training\ncaf\u00e9.png;b;train\n"
+        + "".join(f"{n}.png;{c};TEST\n" for n, c in enumerate("ab")),
+        "utf-8",
+    )
+    for number in range(2):
+        put(tmp_path / f"{number}.png")
+    data = load(tmp_path / "list.csv")
+    assert len(data.test) == 2
+    assert "2 paths are spelled otherwise on the disk (back-slashes, or the form of accents)" in data.notes
+    assert "split: 'Training' for train, 'TEST' for test" in data.notes
+
+
+@pytest.mark.parametrize("pair", [("Cat", "cat"), ("hot_dog", "hot dog"), ("caf\u00e9", "cafe\u0301"), ("a  b", "A_b")])
+def test_two_classes_of_one_prompt(pair: tuple[str, str], tmp_path: Path) -> None:
+    assert same_names(pair) == pair
+    with pytest.raises(UserError, match="would have the same prompt"):
+        load(fill(tmp_path, *pair, "owl"))
+
+
+def test_names_may_spell_accents_otherwise(tmp_path: Path) -> None:
+    fill(tmp_path / "data", "cafe\u0301", "dog")
+    (tmp_path / "names.json").write_bytes(b"\xef\xbb\xbf" + '{"caf\u00e9": "a bar", "dog": "a dog"}'.encode())
+    assert load(tmp_path / "data", names=tmp_path / "names.json").classes == ("a bar", "a dog")
