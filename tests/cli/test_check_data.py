@@ -134,3 +134,14 @@ def test_a_set_below_the_root_wins_over_a_folder_of_that_name(tmp_path: Path, cl
     words = ("check", "--data", "oxford_pets", "--thumbnails", tmp_path / "nine.png", "--json")
     assert cliptune(*words, "--root", ".").done().json["published"]["classes"] == 37
     assert "class 'annotations' is empty" in cliptune(*words).err, "without a root a path means the path"
+
+
+def test_a_remark_on_every_image_is_one_line(tmp_path: Path, cliptune: Cliptune) -> None:
+    for number in range(20):
+        folder = tmp_path / "tiny" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        noise = bytes((37 * number + 91 * place) % 256 for place in range(28 * 28))
+        Image.frombytes("L", (28, 28), noise).save(folder / f"{number}.png")
+    lines = cliptune("check", "--data", tmp_path / "tiny").done().out.splitlines()
+    assert sum(line.startswith("    small: 28 × 28 pixels: 20 images, first ") for line in lines) == 1
+    assert sum("28 × 28" in line for line in lines) == 1

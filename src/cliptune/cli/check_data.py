@@ -1,7 +1,8 @@
 """`cliptune check --data …` without a method: what a copy of a data set holds, and how the untouched backbone fares."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,13 +145,24 @@ def _say_faults(faults: Mapping[str, Any], domains: bool) -> None:
         "near_duplicates": "near duplicates across splits or domains",
     }
     for key, title in titles.items():
-        found = faults[key]
-        if not found:
+        rows = list(_rows(faults[key], "looks like" if key == "near_duplicates" else "="))
+        if not rows:
             continue
-        output.say(f"  {title}: {len(found):,}")
-        rows = found.items() if isinstance(found, Mapping) else [(" = ".join(map(str, each)), "") for each in found]
-        for path, remark in list(rows)[:SHOWN]:
-            output.say(f"    {path}{f': {remark}' if remark else ''}")
+        output.say(f"  {title}: {len(faults[key]):,}")
+        for row in rows[:SHOWN]:
+            output.say(f"    {row}")
+
+
+def _rows(faults: Any, between: str) -> Iterator[str]:
+    """A line for each fault; of a remark on more images than are shown, one line for all of them."""
+    if not isinstance(faults, Mapping):
+        yield from (f" {between} ".join(map(str, places)) for places in faults)
+        return
+    frequent = {remark: count for remark, count in Counter(faults.values()).items() if count > SHOWN}
+    for remark, count in frequent.items():
+        first = next(path for path, other in faults.items() if other == remark)
+        yield f"{remark}: {count:,} images, first {first}"
+    yield from (f"{path}: {remark}" for path, remark in faults.items() if remark not in frequent)
 
 
 def _say_zero_shot(found: Mapping[str, Any]) -> None:
