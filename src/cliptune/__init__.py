@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "load": "cliptune.models.backbone:load",
-    "data": "cliptune.datasets:open_set",
+    "data": "cliptune.datasets:data",
     "load_segmenter": "cliptune.models.segmenter:load",
     "masks": "cliptune.datasets.mask_sets:open_masks",
     "train": "cliptune.api:train",

@@ -200,7 +200,7 @@ def held_out(plan: "Plan") -> ImageSet | None:
     name = RETENTION_DEFAULT if name == "auto" else name
     if name == plan.episode.imageset.name:
         return None
-    return open_set(name, plan.recipe.data.root or None, plan.recipe.data.split_seed)
+    return open_set(name, plan.recipe.data.root or None, plan.recipe.data.split_seed, typed=plan.typed)
 
 
 def _zero_shot_on(plan: "Plan", model: CLIPModel, held: ImageSet) -> Predictions:

@@ -13,6 +13,7 @@ from cliptune import recipe as recipes
 from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet, prompts
 from cliptune.datasets.class_names import refuse_equal_prompts, refuse_names_that_are_no_text
+from cliptune.datasets.code import typed_code
 from cliptune.datasets.episodes import Episode, Test, readable
 from cliptune.datasets.pixels import Pixels
 from cliptune.datasets.segmentation import MaskSet
@@ -90,6 +91,8 @@ class Plan:
     tokens: Tensor
     """class prompts [c t]"""
     machine: Compute
+    typed: frozenset[Path] = frozenset()
+    """Python files that a person typed as data; no other one is run"""
 
     @property
     def prompts(self) -> list[str]:
@@ -181,7 +184,8 @@ def prepare(
     """Understand and check a run. Cheap mistakes are found before weights are loaded; nothing is written.
 
     Args:
-        tables, options, preset: see `recipe.assemble`. device: see `training.compute`.
+        tables, options, preset: see `recipe.assemble`. A Python file named as data is run where `options` name it,
+            which a person typed, and refused where `tables` do. device: see `training.compute`.
         backbone, imageset: instead of what the recipe names; a `Segmenter` and a `MaskSet` where images are marked.
         memory: what a step may take, like '2GB'; sets `train.chunk` and `train.text_chunk`.
         outline: a zoo backbone whose weights are out of reach is stood in for by random ones.
@@ -201,12 +205,14 @@ def prepare(
     if isinstance(backbone, Segmenter):
         what = f"'{backbone.name}' was loaded to mark images, and these have no masks"
         raise UserError(what, "load it with cliptune.load, or give images with masks: cliptune.masks(…)")
-    data = draft.data
+    data, typed = draft.data, typed_code(options.values())
 
     def open_other(name: str) -> ImageSet:
-        return open_set(name, data.root or None, data.split_seed, data.missing)
+        return open_set(name, data.root or None, data.split_seed, data.missing, typed=typed)
 
-    imageset = imageset or open_set(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
+    imageset = imageset or open_set(
+        data.name, data.root or None, data.split_seed, data.missing, data.names or None, typed
+    )
     protocol = resolved(draft.protocol, imageset)
     episode = make_episode(protocol, imageset, data.template, open_other)
     tests = episode.tests.values()
@@ -250,7 +256,7 @@ def prepare(
         final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk, text_chunk=text_chunk))
     refuse_long_warmup(final, len(episode.train))
     refuse_without_images(final, len(episode.val))
-    return Plan(final, backbone, episode, tokens, machine)
+    return Plan(final, backbone, episode, tokens, machine, typed)
 
 
 def _load(name: str, outline: bool) -> Backbone:

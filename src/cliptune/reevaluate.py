@@ -1,11 +1,13 @@
 """Measuring a finished run again: its own tests, or other data."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Any
 
 from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet, Item, prompts
+from cliptune.datasets.code import typed_code
 from cliptune.datasets.episodes import Test
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
@@ -19,7 +21,8 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     """Accuracy of the untouched backbone and of the adapted one on a test split.
 
     Args:
-        data: a data set or path; None is the run's own. template: None is the run's, or the other data's first.
+        data: a data set or path; None is the run's own, and so is the Python file that the run was made from.
+        template: None is the run's, or the other data's first.
 
     Returns:
         data, template, zero_shot, adapted of the first test; and, where the run has several, all of them in `tests`.
@@ -31,7 +34,9 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
         raise UserError(f"--template {template!r}", "write one {} where the class name goes")
     settings = run.record["recipe"]["data"]
     base = root or settings["root"] or None
-    tests = {"test": other_data(run, data, base, settings)} if data else own_tests(run, base, settings)
+    typed = typed_code([data or ""])
+    other = data is not None and not typed & typed_code([settings["name"]])
+    tests = {"test": other_data(run, data, base, settings)} if data and other else own_tests(run, base, settings, typed)
     dtype = run.record["environment"]["dtype"]
     machine = compute(device, "auto" if dtype == "float16" else dtype, run.backbone.parameters)
     run.to(machine.device)
@@ -56,7 +61,7 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
 
 def other_data(run: Run, data: str, root: str | None, settings: Mapping[str, Any]) -> Test:
     """The test split of data that the run was not made for."""
-    imageset = open_set(data, root, settings["split_seed"])
+    imageset = open_set(data, root, settings["split_seed"], typed=typed_code([data]))
     if not imageset.test:
         raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
     if not run.adapter.method.open_vocabulary and imageset.classes != run.classes:
@@ -66,11 +71,16 @@ def other_data(run: Run, data: str, root: str | None, settings: Mapping[str, Any
     return Test(imageset, imageset.test, imageset.classes, imageset.templates[0])
 
 
-def own_tests(run: Run, root: str | None, settings: Mapping[str, Any]) -> dict[str, Test]:
+def own_tests(
+    run: Run, root: str | None, settings: Mapping[str, Any], typed: Set[Path] = frozenset()
+) -> dict[str, Test]:
     """The run's own test images and classes, from its episode.json; the image sets only read the pixels.
 
     Splitting your own images again would give another test split as soon as a file was added or removed. What was
     missing then may be missing now, so nothing else is asked of the copy.
+
+    Args:
+        typed: Python files that a person typed; another one that the run folder names is refused.
     """
     episode = json.loads((run.folder / "episode.json").read_text("utf-8"))
     opened: dict[str, ImageSet] = {}
@@ -79,7 +89,7 @@ def own_tests(run: Run, root: str | None, settings: Mapping[str, Any]) -> dict[s
         told = episode.get("tested", {}).get(name) or {"data": episode["data"], **episode}
         source = settings["name"] if told["data"] == episode["data"] else told["data"]
         if source not in opened:
-            opened[source] = open_set(source, root, settings["split_seed"], "skip")
+            opened[source] = open_set(source, root, settings["split_seed"], "skip", typed=typed)
         items = tuple(Item(path, label) for path, label in episode["tests"][name])
         tests[name] = Test(opened[source], items, tuple(told["classes"]), told["template"])
     return tests

@@ -94,11 +94,9 @@ def test_a_run_whose_process_always_dies_fails_and_is_noted(photos: Path, tmp_pa
     mark = tmp_path / "deadly"
     (tmp_path / "deadly_set.py").write_text(DEADLY.format(mark=mark, photos=photos))
     whole = tables(photos, 3, ("lora",))
-    whole["settings"] = whole["settings"] | {
-        "data.name": [str(photos), str(tmp_path / "deadly_set.py")],
-        "protocol.seed": 1,
-    }
-    study, pool = read("deadly", whole, False, {}), Pool(tmp_path / "out")
+    whole["settings"]["protocol.seed"] = 1
+    names = [str(photos), str(tmp_path / "deadly_set.py")]
+    study, pool = read("deadly", whole, False, {"data.name": names}), Pool(tmp_path / "out")
     plan = ahead(study, pool, Setting(), retry=False)
     mark.touch()
     ended = {each.job.recipe.data.name: each for each in local.run(plan.todo, pool, Setting(), 2)}

@@ -25,14 +25,14 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
         chosen: dotted settings of [data], [model] and [train]. picture: where nine thumbnails go.
         most: images to look at; 0 all, None `MOST`.
     """
-    from cliptune.datasets import open_set
+    from cliptune.datasets import data as open_typed
     from cliptune.datasets.inspect import examine, thumbnails, understood
     from cliptune.errors import UserError
     from cliptune.recipe import assemble
 
     recipe = assemble({"method": {"name": "zero_shot"}}, chosen, "paper")
     data = recipe.data
-    imageset = open_set(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
+    imageset = open_typed(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
     facts = understood(imageset)
     _say_understood(facts)
     looked = examine(imageset, MOST if most is None else most or None)

@@ -155,7 +155,7 @@ def outline(name: str) -> Any:
 
 def show_data(name: str) -> dict[str, Any]:
     """Print what a data set is; returns its facts."""
-    from cliptune.datasets import mask_sets, open_set, sets
+    from cliptune.datasets import data, mask_sets, sets
 
     head, _, task = name.partition("/")
     if not task and head.lower() == "world":
@@ -166,7 +166,7 @@ def show_data(name: str) -> dict[str, Any]:
         return {"data": "world", "tasks": tasks}
     if published := _published(head):
         return published
-    found = open_set(name)
+    found = data(name)
     facts = {
         "data": found.name,
         "about": found.about,

@@ -2,15 +2,15 @@
 
 import dataclasses
 import importlib
-import importlib.util
 import os
 import pkgutil
-import sys
+from collections.abc import Set
 from functools import cache
 from pathlib import Path
 
 from cliptune.datasets import sets
 from cliptune.datasets.base import ImageSet, Missing
+from cliptune.datasets.code import SUFFIX, open_code, typed_code
 from cliptune.errors import UserError
 from cliptune.registry import find, plain
 
@@ -31,8 +31,20 @@ def aliases() -> dict[str, str]:
     return found
 
 
-def open_set(
+def data(
     name: str, root: str | None = None, seed: int = 0, missing: Missing = "refuse", names: str | None = None
+) -> ImageSet:
+    """`open_set` for a name that a person wrote: it may be a Python file, which is run."""
+    return open_set(name, root, seed, missing, names, typed_code([name]))
+
+
+def open_set(
+    name: str,
+    root: str | None = None,
+    seed: int = 0,
+    missing: Missing = "refuse",
+    names: str | None = None,
+    typed: Set[Path] = frozenset(),
 ) -> ImageSet:
     """An image set by path or by name.
 
@@ -44,28 +56,29 @@ def open_set(
         missing: 'skip' keeps what exists of listed files.
         names: a file with class names for your own images; see `folder.load`.
         seed: of the split, where the user's own images come without one.
+        typed: the Python files that a person typed (`code.typed_code`); no other one is run.
 
     Raises:
-        UserError: no such path or set; offers the nearest.
+        UserError: no such path or set, offers the nearest; or a Python file that nobody typed.
     """
     if not name.strip():
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
     if root and not Path(root).expanduser().is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
-    found = _open(name, root, seed, missing, names)
+    found = _open(name, root, seed, missing, names, typed)
     opened: dict[str, str] = {"missing": missing}
     opened |= {key: str(Path(path).expanduser().resolve()) for key, path in (("root", root), ("names", names)) if path}
     return dataclasses.replace(found, opened=opened)
 
 
-def _open(name: str, root: str | None, seed: int, missing: Missing, names: str | None) -> ImageSet:
+def _open(name: str, root: str | None, seed: int, missing: Missing, names: str | None, typed: Set[Path]) -> ImageSet:
     path = Path(name).expanduser()
     # Standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets.
     named = root is not None and "/" not in name and _lies_below(name, root)
     if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")):
         return _own_images(path, seed, names, missing)
-    if path.is_file() and path.suffix == ".py":
-        return _own_module(path, root, missing)
+    if path.is_file() and path.suffix == SUFFIX:
+        return open_code(path, root, missing, typed)
     head, _, task = name.partition("/")
     try:
         known = find_set(head)
@@ -112,25 +125,6 @@ def find_set(name: str) -> str:
 
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "~")) or "/" in name or os.sep in name or name.lower().endswith(".csv")
-
-
-def _own_module(path: Path, root: str | None, missing: Missing) -> ImageSet:
-    """What the `load` of a Python file returns; the file is run."""
-    spec = importlib.util.spec_from_file_location(f"cliptune_data_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as problem:
-        raise UserError(f"{path} cannot be run: {type(problem).__name__}: {problem}", "mend that file") from problem
-    if not callable(getattr(module, "load", None)):
-        raise UserError(f"{path} has no function `load`", "see docs/howto/add-a-data-set.md")
-    found = module.load(root=root, task="", missing=missing)
-    if not isinstance(found, ImageSet):
-        raise UserError(f"{path}: load returned {type(found).__name__}", "it has to return a cliptune ImageSet")
-    return dataclasses.replace(found, source=str(path))
 
 
 def _own_images(path: Path, seed: int, names: str | None, missing: Missing) -> ImageSet:

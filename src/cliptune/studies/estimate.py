@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from cliptune.datasets import open_set
+from cliptune.datasets import data
 from cliptune.errors import UserError
 from cliptune.models import zoo
 from cliptune.recipe import Recipe
@@ -135,7 +135,7 @@ def _counts(name: str, root: str) -> tuple[int, int, int] | None:
         train, _, test = facts.counts
         return facts.classes, train or 9 * (test or 0) // 10, test or 0
     try:
-        imageset = open_set(name, root or None)
+        imageset = data(name, root or None)  # `reading` has refused code that nobody typed
     except UserError:
         return None
     return len(imageset.classes), len(imageset.train), len(imageset.test)

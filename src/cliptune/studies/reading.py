@@ -11,6 +11,7 @@ from typing import Any
 from cliptune import published, registry, settings
 from cliptune import recipe as recipes
 from cliptune.datasets import find_set, mask_sets
+from cliptune.datasets.code import refuse_untyped, typed_code
 from cliptune.errors import UserError
 from cliptune.studies.study import PLACES, About, Job, Row, Study
 from cliptune.tasks import with_task
@@ -139,6 +140,7 @@ def _jobs(
         options = settled({**point, **own, **won})
         faithful = preset == "paper" and not typed and not varied
         job = Job(row, options, preset, with_task(tables[row.label], options, "auto"), varied, faithful)
+        refuse_untyped(job.recipe.tables(), typed_code(chosen.values()))
         if (mark := (job.label, job.key)) not in seen:
             seen.add(mark)
             replace(job, options={**options, **less}).key  # noqa: B018  a mistake there is told in both forms
