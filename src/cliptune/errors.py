@@ -4,6 +4,13 @@ Exception
 └── UserError        printed without a traceback, exit code 2
 """
 
+import errno
+import os
+from pathlib import Path
+
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class UserError(Exception):
     """A mistake the user can mend.
@@ -17,3 +24,39 @@ class UserError(Exception):
         super().__init__(f"{what}\n{fix}")
         self.what = " ".join(what.split("\n"))
         self.fix = " ".join(fix.split("\n"))
+
+
+def shortened(text: str) -> str:
+    """The same, or its two ends where it would fill a screen."""
+    return text if len(text) <= 240 else f"{text[:150]} … {text[-60:]}"
+
+
+def of_system(problem: OSError, path: str | os.PathLike[str] = "") -> UserError | None:
+    """What the system refused, in two lines; None where it is not about a path, room, memory or open files.
+
+    Args:
+        path: what it is about, where `problem` does not say.
+    """
+    name = str(path) or (os.fsdecode(problem.filename) if isinstance(problem.filename, str | bytes) else "")
+    place, code = shortened(name), problem.errno
+    if code in (errno.EMFILE, errno.ENFILE):
+        return UserError("too many files are open", "allow more: ulimit -n 1024")
+    if code in FULL:
+        return UserError(f"no room{f' for {place}' if place else ''} ({problem.strerror})", "free some space")
+    if code == errno.ENOENT and not name:
+        return UserError("the folder you are in does not exist any more", "go to another one: cd")
+    if not name or Path(__file__).parent in Path(name).parents:
+        return None
+    if code in DENIED:
+        return UserError(f"{place}: permission denied", "ask its owner for access (chmod a+rX), or give another path")
+    if code == errno.ENOENT:
+        return UserError(f"{place}: no such file or folder", "check that path")
+    return UserError(f"{place}: {problem.strerror or problem}", "check that path")
+
+
+def of_memory(problem: BaseException) -> bool:
+    """Whether memory ran out: Python's, torch's on a device, or torch's on the CPU, which is a RuntimeError."""
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+        return True
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(problem, RuntimeError) and any(word in str(problem) for word in words)

@@ -1,7 +1,6 @@
 """Handing a run's result to other tools: an ordinary transformers folder of a CLIP or a CLIPSeg."""
 
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from cliptune.errors import UserError
-from cliptune.files import cannot_write, room_for, writable_folder
+from cliptune.files import cannot_write, give_usual_permissions, room_for, system_error, writable_folder
 from cliptune.methods.base import Adapter
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.backbone import Backbone
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.shortcuts import using
 from cliptune.models.towers import Towers
+from cliptune.run_folder import RunFolder
 from cliptune.runs import Run
 
 
@@ -58,26 +58,31 @@ def segment_gap(run: Run, merged: Any, side: int) -> float:
 def save_pretrained(
     model: PreTrainedModel, backbone: Backbone, out: Path, preprocess: Preprocess | None = None
 ) -> None:
-    """A folder that transformers' model and processor load by `from_pretrained`; whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    """A folder that transformers' model and processor load by `from_pretrained`; whole or not at all.
+
+    It is made in `RunFolder.beside`. What a killed process left there is removed by the next one.
+    """
     transformers_logging.disable_progress_bar()
-    half = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        model.save_pretrained(half)
-        if backbone.tokenizer is not None:
-            backbone.tokenizer.save_pretrained(half)
-        (preprocess or backbone.preprocess).write(half)
-        half.chmod(0o755)
-        if out.is_dir():
-            out.rmdir()
-        half.rename(out)
-    except Exception as problem:
-        shutil.rmtree(half, ignore_errors=True)
-        if isinstance(problem, OSError):
-            raise cannot_write(out, problem) from problem
-        if "too large" in str(problem) or "No space" in str(problem):
-            raise cannot_write(out, OSError(28, str(problem))) from problem
-        raise
+    place = RunFolder(out)
+    with place.lock():
+        half = place.beside
+        try:
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir()
+            model.save_pretrained(half)
+            if backbone.tokenizer is not None:
+                backbone.tokenizer.save_pretrained(half)
+            (preprocess or backbone.preprocess).write(half)
+            give_usual_permissions(half)
+            if out.is_dir():
+                out.rmdir()
+            half.rename(place.whole)
+        except Exception as problem:
+            if (cause := problem if isinstance(problem, OSError) else system_error(problem)) is not None:
+                raise cannot_write(out, cause) from problem
+            raise
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
 
 
 @torch.no_grad()

@@ -1,68 +1,133 @@
-"""Writing files whole or not at all."""
+"""Reading files in words, and writing them whole or not at all."""
 
 import contextlib
 import errno
+import json
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from cliptune.errors import FULL, UserError, of_system, shortened
 
-from cliptune.errors import UserError
+if TYPE_CHECKING:
+    from torch import Tensor
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+HALF = ".half"
+"""suffix of a file in the making"""
+_written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[Path]]:
+    """The files that `write_whole` writes inside, as they come."""
+    paths: list[Path] = []
+    token = _written.set(paths)
+    try:
+        yield paths
+    finally:
+        _written.reset(token)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a neighbouring name, flush it to disk, then rename: a reader never sees half a file.
 
+    The neighbouring name cannot be foreseen and is new, so that nothing planted there is written through. The file
+    gets the permissions of any new file, whatever the library behind `write` gives its own.
+
     Raises:
         UserError: no room, or no permission.
     """
-    half = path.with_name(f".{path.name}.half")
+    half = path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}{HALF}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(half, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        usual = os.fstat(descriptor).st_mode
+        os.close(descriptor)
         write(half)
         with half.open("rb+") as file:
+            if os.fstat(file.fileno()).st_mode != usual:
+                half.chmod(usual & 0o777)
             os.fsync(file.fileno())
         half.replace(path)
+        if (paths := _written.get()) is not None:
+            paths.append(path)
     except OSError as problem:
         raise cannot_write(path, problem) from problem
     except Exception as problem:
-        if "File too large" in str(problem) or "No space left" in str(problem):
-            raise cannot_write(path, OSError(errno.ENOSPC, str(problem))) from problem
+        if (cause := system_error(problem)) is not None:
+            raise cannot_write(path, cause) from problem
         raise
     finally:
         with contextlib.suppress(OSError):
             half.unlink(missing_ok=True)
 
 
+def system_error(problem: Exception) -> OSError | None:
+    """What the system said, where a library tells it in the text of an error of its own, as safetensors does."""
+    if code := re.search(r"os error (\d+)", str(problem)):
+        return OSError(int(code[1]), os.strerror(int(code[1])))
+    full = "File too large" in str(problem) or "No space left" in str(problem)
+    return OSError(errno.ENOSPC, str(problem)) if full else None
+
+
 def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda half: half.write_text(text, "utf-8"))
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
     """A safetensors file, the same bytes for the same tensors.
 
     Its one metadata key is what other readers expect; safetensors writes several in random order.
     """
+    from safetensors.torch import save_file
+
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_whole(path, lambda half: save_file(ready, half, metadata={"format": "pt"}))
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, "Tensor"]:
     """The tensors of a safetensors file, on the CPU.
 
     Raises:
         UserError: the file cannot be read or is not whole.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
+        path.open("rb").close()  # safetensors says "No such file" of one that may not be read
         return load_file(path)
-    except (SafetensorError, OSError) as problem:
+    except OSError as problem:
+        raise cannot_read(path, problem) from None
+    except SafetensorError as problem:
         raise UserError(f"{path} is broken: {problem}", "train again with --fresh") from None
+
+
+def read_json(path: Path, fix: str) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        fix: what to do where it is broken.
+
+    Raises:
+        UserError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise cannot_read(path, problem) from None
+    except (ValueError, RecursionError) as problem:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise UserError(f"{path} is broken: {str(problem)[:200]}", fix) from None
+
+
+def cannot_read(path: Path, problem: OSError) -> UserError:
+    """The two lines for something that could not be read."""
+    return of_system(problem, path) or UserError(f"{path}: {problem.strerror or problem}", "check that path")
 
 
 def cannot_write(path: Path, problem: OSError) -> UserError:
@@ -76,7 +141,8 @@ def cannot_write(path: Path, problem: OSError) -> UserError:
         return UserError(f"cannot write {path}: part of that path is a file", "give --out a folder")
     if problem.errno == errno.EISDIR:
         return UserError(f"cannot write {path}: it is a folder", "give a file name in it")
-    return UserError(f"cannot write {path}: {problem.strerror or problem}", "give --out a folder you may write to")
+    why = problem.strerror or problem
+    return UserError(f"cannot write {shortened(str(path))}: {why}", "give --out a folder you may write to")
 
 
 def writable_folder(path: Path) -> None:
@@ -105,3 +171,34 @@ def room_for(path: Path, size: int) -> None:
             f"{place} has {free / 1e6:.0f} MB free, the run needs about {size / 1e6:.0f} MB",
             "free some space, or give --out another disk",
         )
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether `write_whole` left that file where its process was killed."""
+    return path.name.startswith(".") and path.name.endswith(HALF)
+
+
+def give_usual_permissions(folder: Path) -> None:
+    """Let the files of a new folder be read by whoever may read the folder: safetensors keeps its own to the owner."""
+    usual = folder.stat().st_mode & 0o666
+    for path in folder.iterdir():
+        if path.is_file():
+            path.chmod(usual)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `write_whole` left in a folder and in its folders."""
+    for path in (*folder.glob(f".*{HALF}"), *folder.glob(f"*/.*{HALF}")):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def refuse_linked_folders(folder: Path) -> None:
+    """Refuse a folder of ours that has links to folders where its own folders should be: they lead out of it.
+
+    Raises:
+        UserError: one of its folders, or one in them, is a link.
+    """
+    for path in (*folder.glob("*"), *folder.glob("*/*")):
+        if path.is_symlink() and path.is_dir():
+            raise UserError(f"{path} is a link and leads out of {folder}", "remove the link, or put the folder there")

@@ -10,7 +10,9 @@ from cliptune import environment, files
 from cliptune import recipe as recipes
 from cliptune.datasets.episodes import Episode
 from cliptune.errors import UserError
+from cliptune.files import is_leftover
 from cliptune.methods.base import Adapter
+from cliptune.run_folder import HIDDEN, RunFolder
 from cliptune.runs import read_record
 from cliptune.settings import plain
 from cliptune.training.distributed import alike
@@ -89,41 +91,74 @@ def same_everywhere(plan: "AnyPlan") -> None:
     alike(group, "weights", plan.backbone.identity.sha256, fix)
 
 
-def already_done(folder: Path, plan: "AnyPlan", *, resume: bool, fresh: bool) -> bool:
-    """Whether an equal finished run lies there; refuses what must not be overwritten."""
-    if not folder.exists():
-        return False
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "run.json").is_file()):
+def already_done(place: RunFolder, plan: "AnyPlan", *, resume: bool, fresh: bool) -> bool:
+    """Whether an equal finished run lies there; refuses what must not be overwritten, and chooses `place.work`.
+
+    Raises:
+        UserError: another or an unfinished run is there, or what is no run.
+    """
+    folder = place.folder
+    recorded = (folder / "run.json").is_file()
+    if (folder.exists() or folder.is_symlink()) and not recorded and not _is_empty(folder):
         raise UserError(f"{folder} exists and is not a run", "give another folder with --out")
-    if fresh or not (folder / "run.json").is_file():
+    if fresh:
+        if recorded:
+            place.make_beside()
+        return False
+    if resume and (place.beside / "run.json").is_file():
+        record = read_record(place.beside)
+        if not difference(place.beside, record, plan):
+            place.work = place.beside
+            if record["status"] == "finished":
+                place.exchange()
+                return True
+            return False
+    if not recorded:
         return False
     record = read_record(folder)
-    then = recipes.assemble(record["recipe"], preset="auto").essence() if "recipe" in record else {}
-    if then and then["train"]["dtype"] == "auto":  # written before the precision was resolved
-        then["train"]["dtype"] = record["environment"]["dtype"]
-    now = plan.recipe.essence()
-    if then != now:
-        changed = [
-            f"{section}.{key}: {then.get(section, {}).get(key)!r} there, {value!r} now"
-            for section, table in now.items()
-            for key, value in table.items()
-            if then.get(section, {}).get(key) != value
-        ]
-        raise UserError(
-            f"{folder} holds a run with other settings ({'; '.join(changed[:2])})",
-            "start over with --fresh, or give another folder with --out",
-        )
-    for what, then_hash, now_hash in (
-        ("images", record["data"]["episode_sha256"], plan.episode.sha256),
-        ("backbone", record["model"]["sha256"], plan.backbone.identity.sha256),
-    ):
-        if then_hash != now_hash:
-            raise UserError(
-                f"{folder} holds a run on other {what} ({then_hash[:12]} there, {now_hash[:12]} now)",
-                "start over with --fresh, or give another folder with --out",
-            )
+    if told := difference(folder, record, plan):
+        raise UserError(f"{folder} holds a run {told}", "start over with --fresh, or give another folder with --out")
     if record["status"] == "finished":
         return True
     if not resume:
         raise UserError(f"{folder} holds an unfinished run", "go on with --resume, or start over with --fresh")
     return False
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a killed process left and the lock."""
+    return folder.is_dir() and all(path.name == HIDDEN or is_leftover(path) for path in folder.iterdir())
+
+
+def difference(folder: Path, record: Mapping[str, Any], plan: "AnyPlan") -> str:
+    """In what a recorded run differs from a planned one, in words; empty where it does not.
+
+    Raises:
+        UserError: the record is not one of a run.
+    """
+    try:
+        then = recipes.assemble(record["recipe"], preset="auto").essence()
+        if then["train"]["dtype"] == "auto":  # written before the precision was resolved
+            then["train"]["dtype"] = record["environment"]["dtype"]
+        hashes = (
+            ("images", record["data"]["episode_sha256"], plan.episode.sha256),
+            ("backbone", record["model"]["sha256"], plan.backbone.identity.sha256),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, OverflowError) as problem:
+        raise UserError(
+            f"{folder / 'run.json'} is not a run's record ({type(problem).__name__}: {str(problem)[:100]})",
+            "give another folder with --out",
+        ) from None
+    now = plan.recipe.essence()
+    changed = [
+        f"{section}.{key}: {then.get(section, {}).get(key)!r} there, {value!r} now"
+        for section, table in now.items()
+        for key, value in table.items()
+        if then.get(section, {}).get(key) != value
+    ]
+    if changed or then != now:
+        return f"with other settings ({'; '.join(changed[:2])})"
+    for what, then_hash, now_hash in hashes:
+        if then_hash != now_hash:
+            return f"on other {what} ({str(then_hash)[:12]} there, {now_hash[:12]} now)"
+    return ""

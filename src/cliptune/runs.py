@@ -18,7 +18,7 @@ import torch
 from cliptune import settings
 from cliptune.datasets.base import prompts
 from cliptune.errors import UserError
-from cliptune.files import read_tensors, write_tensors, write_text
+from cliptune.files import read_json, read_tensors, write_tensors, write_text
 from cliptune.methods.base import Adapter
 from cliptune.methods.with_decoder import WithDecoder, reopen
 from cliptune.models import segmenter
@@ -174,15 +174,15 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         what = "there is no such folder" if not folder.exists() else "no run.json there"
         raise UserError(f"{folder} is not a run: {what}", "give a folder that `cliptune train` wrote, like runs/dora-…")
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path} is broken: {problem}", "train again with --fresh") from None
+    another = "give another folder; if this was a run of yours, remove it and train again"
+    record = read_json(path, another)
     needed = {"status", "model", "data", "recipe"}
     if isinstance(record, dict) and record.get("status") == "finished":
         needed |= {"metrics", "environment"}
     if not isinstance(record, dict) or not needed <= record.keys():
-        raise UserError(f"{path} is not a run's record", "train again with --fresh")
+        raise UserError(f"{path} is not a run's record", another)
+    if wrong := [key for key in needed - {"status"} if not isinstance(record[key], dict)]:
+        raise UserError(f"{path} is not a run's record: {min(wrong)} is no table", another)
     return record
 
 
@@ -227,8 +227,8 @@ def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
     path = folder / "adapter.json"
     if not path.is_file() or not (folder / "adapter.safetensors").is_file():
         raise UserError(f"{folder} holds no adapter", "give the adapter/ folder of a finished run")
+    about = read_json(path, "train again with --fresh")
     try:
-        about = json.loads(path.read_text("utf-8"))
         made_for: Mapping[str, Any] = about["backbone"]
         wanted = Identity(**{key: value for key, value in made_for.items() if key != "name"})
         kind, given, facts = str(about["method"]), dict(about["settings"]), dict(about["facts"])

@@ -3,6 +3,7 @@
 Nothing heavy is imported here or at the top of a verb's file: `cliptune --help` has to be instant.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from cliptune.cli.report import report
 from cliptune.cli.show import show
 from cliptune.cli.study import study
 from cliptune.cli.train import train
-from cliptune.errors import UserError
+from cliptune.errors import UserError, of_memory, of_system
 from cliptune.registry import nearest
 
 app = typer.Typer(
@@ -52,6 +53,11 @@ for verb, function in VERBS.items():
 
 def run() -> None:
     """Entry point of the console script."""
+    for descriptor in range(3):  # a closed one would be taken by the next file that is opened
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     sys.exit(main(sys.argv[1:]))
 
 
@@ -59,6 +65,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     arguments = arguments or ["--help"]
     output.start(json="--json" in arguments)
+    with output.forgiving():
+        return _answer(arguments)
+
+
+def _answer(arguments: Sequence[str]) -> int:
     try:
         alone(arguments)
         code = typer.main.get_command(app).main(list(arguments), prog_name="cliptune", standalone_mode=False)
@@ -68,11 +79,13 @@ def main(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         output.say("interrupted")
         return 130
-    except BrokenPipeError:
-        return 0
     except Exception as problem:
         if hasattr(problem, "format_message"):
             return output.refuse(*usage(problem, arguments))
+        if isinstance(problem, OSError) and (refusal := of_system(problem)):
+            return output.refuse(refusal.what, refusal.fix)
+        if of_memory(problem):
+            return output.refuse("there is not enough memory", "close other programs, or take a smaller --model")
         traceback.print_exc()
         output.say("this is a fault of cliptune's, not yours; please report it with the lines above")
         return 1

@@ -4,11 +4,16 @@ Of several processes that torchrun or `accelerate launch` started, the first alo
 all of them and told by the first of each machine; another one tells it only if the first has nothing to refuse.
 """
 
+import contextlib
+import errno
 import json as jsons
 import os
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from cliptune.errors import UserError
 
 GRACE = 5.0
 """seconds in which the first process refuses the same, and the launcher then ends this one"""
@@ -22,6 +27,78 @@ def start(json: bool) -> None:
     _json = json
 
 
+class Forgiving:
+    """A standard stream that never ends a run: once it cannot be written, as a closed pipe or a full disk, it is mute.
+
+    What its encoding cannot say is replaced by a question mark.
+    """
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+        self.problem: Exception | None = None
+        """why it is mute"""
+        self.errors_before = getattr(stream, "errors", None)
+        self._on_error("replace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        if self.problem is None:
+            try:
+                self.stream.write(text)
+            except (OSError, ValueError) as problem:  # a closed file is a ValueError
+                self._mute(problem)
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        if self.problem is None:
+            try:
+                self.stream.flush()
+            except (OSError, ValueError) as problem:
+                self._mute(problem)
+
+    def end(self) -> None:
+        """Flush, and leave the stream as it was given."""
+        self.flush()
+        if self.errors_before:
+            self._on_error(self.errors_before)
+
+    def _on_error(self, errors: str) -> None:
+        if hasattr(self.stream, "reconfigure"):
+            with contextlib.suppress(OSError, ValueError):
+                self.stream.reconfigure(errors=errors)
+
+    def _mute(self, problem: Exception) -> None:
+        """What is still in the stream's buffer goes nowhere, so that the interpreter can flush it when it ends."""
+        self.problem = problem
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def forgiving() -> Iterator[None]:
+    """Standard output and error are `Forgiving` inside; a closed one takes what is written and drops it."""
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        out, err = (Forgiving(stream if stream is not None else nowhere) for stream in before)
+        sys.stdout, sys.stderr = out, err
+        try:
+            yield
+        finally:
+            out.end()
+            if isinstance(out.problem, OSError) and out.problem.errno != errno.EPIPE:
+                err.write(f"cliptune: standard output could not be written: {out.problem.strerror}\n")
+            err.end()
+            sys.stdout, sys.stderr = before
+
+
 def wants_json() -> bool:
     return _json
 
@@ -32,8 +109,17 @@ def first(where: str = "RANK") -> bool:
 
 
 def processes() -> int:
-    """How many processes a launcher started for this command line."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    """How many processes a launcher started for this command line.
+
+    Raises:
+        UserError: WORLD_SIZE is no number.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        return 1
+    size = os.environ.get("WORLD_SIZE", "1")
+    if not size.isdecimal():
+        raise UserError(f"WORLD_SIZE={size!r} in the environment is no number", "unset WORLD_SIZE LOCAL_RANK")
+    return int(size)
 
 
 def say(text: str = "") -> None:
@@ -43,9 +129,14 @@ def say(text: str = "") -> None:
 
 
 def result(value: dict[str, Any]) -> None:
-    """The verb's result, printed only with --json."""
+    """The verb's result, printed only with --json; what the stream's encoding lacks is escaped."""
     if _json and first():
-        print(jsons.dumps(value, ensure_ascii=False, default=str), flush=True)
+        text = jsons.dumps(value, ensure_ascii=False, default=str)
+        try:
+            text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:
+            text = jsons.dumps(value, default=str)
+        print(text, flush=True)
 
 
 def refuse(what: str, fix: str) -> int:

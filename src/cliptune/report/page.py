@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cliptune.errors import UserError
-from cliptune.files import write_text
+from cliptune.files import refuse_linked_folders, write_text
 from cliptune.report import one_run, segment_one, segment_several, several_runs, theme
 from cliptune.report.blocks import Block, Drawing, Gallery, Items, Overlays, Page, Table, Text
 from cliptune.report.read import home_of, read_record, read_run
@@ -52,7 +52,8 @@ def write_report(
         every file written, the HTML first.
 
     Raises:
-        UserError: no folder given, one that holds no finished run, or runs of different tasks.
+        UserError: no folder given, one that holds no finished run or a link that leads out of it, or runs of different
+            tasks.
     """
     if not folders:
         raise UserError("there is no run to report on", "name one or more run folders: cliptune report runs/*")
@@ -60,6 +61,7 @@ def write_report(
     home, alone = homes[0], len(homes) == 1
     out = Path(out or (home / "report.html" if alone else "comparison.html"))
     if plots is None and alone and out == home / "report.html":
+        refuse_linked_folders(home)
         plots = home / "plots"
     page = page_of(homes)
     texts = {out: render(page), out.with_suffix(".csv"): to_csv(page.rows), out.with_suffix(".md"): markdown(page)}
