@@ -10,6 +10,8 @@ from pathlib import Path
 
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+MOST = 2000
+"""characters of a line: a value that is a megabyte long is not repeated whole"""
 
 
 class UserError(Exception):
@@ -21,14 +23,14 @@ class UserError(Exception):
     """
 
     def __init__(self, what: str, fix: str):
-        super().__init__(f"{what}\n{fix}")
-        self.what = " ".join(what.split("\n"))
-        self.fix = " ".join(fix.split("\n"))
+        super().__init__(f"{shortened(what, MOST)}\n{shortened(fix, MOST)}")
+        self.what = shortened(" ".join(what.split("\n")), MOST)
+        self.fix = shortened(" ".join(fix.split("\n")), MOST)
 
 
-def shortened(text: str) -> str:
-    """The same, or its two ends where it would fill a screen."""
-    return text if len(text) <= 240 else f"{text[:150]} … {text[-60:]}"
+def shortened(text: str, most: int = 240) -> str:
+    """The same, or its two ends where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} … {text[-most // 4 :]}"
 
 
 def of_system(problem: OSError, path: str | os.PathLike[str] = "") -> UserError | None:
@@ -52,6 +54,14 @@ def of_system(problem: OSError, path: str | os.PathLike[str] = "") -> UserError 
     if code == errno.ENOENT:
         return UserError(f"{place}: no such file or folder", "check that path")
     return UserError(f"{place}: {problem.strerror or problem}", "check that path")
+
+
+def no_memory() -> UserError:
+    """The two lines for a run that needs more memory than there is."""
+    return UserError(
+        "there is not enough memory for a step of this run",
+        "divide its steps: --memory 2GB (from Python: settings={'train.chunk': 8}), or take a smaller --model",
+    )
 
 
 def of_memory(problem: BaseException) -> bool:

@@ -33,6 +33,21 @@ def recorded() -> Iterator[list[Path]]:
         _written.reset(token)
 
 
+def user_path(name: str | os.PathLike[str]) -> Path:
+    """A path as a person writes it: `~` is the home folder, `~name` that of a user.
+
+    Raises:
+        UserError: there is no such home folder.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        home = Path(name).parts[0]
+        raise UserError(
+            f"{shortened(str(name))} does not exist: there is no home folder {home}", "check that path"
+        ) from None
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a neighbouring name, flush it to disk, then rename: a reader never sees half a file.
 

@@ -3,8 +3,7 @@
 import csv
 import functools
 import io
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from cliptune.datasets.images import read_file
 from cliptune.datasets.mask_episode import items_of, kind_of
 from cliptune.datasets.mask_pixels import Batch, MaskPixels
 from cliptune.datasets.mask_sets import open_masks
-from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskSet
+from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskItem, MaskSet
 from cliptune.errors import UserError
-from cliptune.files import writable_folder, write_text, write_whole
+from cliptune.files import read_json, sweep, writable_folder, write_text, write_whole
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
@@ -33,7 +32,8 @@ from cliptune.training.segment_lesson import segmenting
 
 BATCH = 16
 LIST = "marked.csv"
-"""path,prompt,mask,overlay,share: what `mark_files` wrote, beside its folders masks/ and overlays/"""
+"""what `mark_files` wrote, beside its folders masks/ and overlays/; without a share: begun, and not written yet"""
+COLUMNS = ("path", "prompt", "mask", "overlay", "share")
 
 
 def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Marker, Segmenter, Any, Preprocess]:
@@ -70,14 +70,23 @@ def mark_files(run: Run, paths: Sequence[Path], out: Path, prompt: str | None) -
     files = [
         {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(paths)
     ]
-    _refuse_overwriting(out, [file for both in files for file in both.values()])
+    earlier = _earlier(out / LIST)
+    _refuse_overwriting([file for both in files for file in both.values()], earlier)
     marker, backbone, machine, preprocess = opened(run)
     threshold = float(run.record["recipe"]["segment"]["threshold"])
     writable_folder(out)
-    rows = []
+    # The list comes first: it is the proof that the pictures are ours, also of a call that is interrupted.
+    rows: list[dict[str, Any]] = [
+        {"path": str(path), "prompt": words, **{kind: str(file) for kind, file in both.items()}, "share": ""}
+        for path, both in zip(paths, files, strict=True)
+    ]
+    made = {_place(row["mask"]) for row in rows}
+    kept = [row for row in earlier if _place(row["mask"]) not in made]
+    write_text(out / LIST, _csv([*kept, *rows]))
+    sweep(out)
     with using(run.shortcuts), still():
         segment = segmenting(marker, backbone, machine)
-        for path, both in zip(paths, files, strict=True):
+        for row, path, both in zip(rows, paths, files, strict=True):
             image = read_file(path)
             pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
             logits = segment(Batch(pixels, torch.zeros(1, 1, 1), [words])).float()
@@ -86,22 +95,37 @@ def mark_files(run: Run, paths: Sequence[Path], out: Path, prompt: str | None) -
             for kind, file in both.items():
                 picture = Image.fromarray(pictures[kind])
                 write_whole(file, functools.partial(picture.save, format="PNG"))
-            told = {kind: str(file) for kind, file in both.items()}
-            rows.append({"path": str(path), "prompt": words, **told, "share": float(found.mean())})
-    write_text(out / LIST, _csv(rows))
+            row["share"] = float(found.mean())
+    write_text(out / LIST, _csv([*kept, *rows]))
     return rows
 
 
-def _refuse_overwriting(out: Path, files: Sequence[Path]) -> None:
-    """What `LIST` says was written here before may be written again; nothing else is."""
-    there = [file for file in files if file.exists()]
-    if there and not (out / LIST).is_file():
-        raise UserError(f"{there[0]} exists and was not written by `predict`", "give another folder: --out marked")
+def _refuse_overwriting(files: Sequence[Path], earlier: Sequence[Mapping[str, Any]]) -> None:
+    """What `LIST` names was written, or begun, by an earlier call and may be written again; nothing else is."""
+    ours = {_place(row[kind]) for row in earlier for kind in ("mask", "overlay")}
+    foreign = [file for file in files if (file.exists() or file.is_symlink()) and _place(file) not in ours]
+    if foreign:
+        raise UserError(f"{foreign[0]} exists and was not written by `predict`", "give another folder: --out marked")
+
+
+def _place(file: str | Path) -> tuple[str, ...]:
+    """A picture's folder and name: the folder above may have been called otherwise, or moved."""
+    return Path(file).parts[-2:]
+
+
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    """The rows of the list that an earlier call left; none where there is no such list."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, csv.Error):
+        return []
+    return [{name: row[name] for name in COLUMNS} for row in rows if all(row.get(name) is not None for name in COLUMNS)]
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
-    table = csv.DictWriter(text, ["path", "prompt", "mask", "overlay", "share"], lineterminator="\n")
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return text.getvalue()
@@ -140,7 +164,7 @@ def measure_masks_again(
         kind = prompt
     if data is None:
         maskset = open_masks(settings["name"], base, "skip", words or run.record["recipe"]["segment"]["words"] or None)
-        items = items_of(json.loads((run.folder / "episode.json").read_text("utf-8"))["test"])
+        items = _items(run)
         if prompt is not None:
             known = {item.image: item for part in (maskset.train, maskset.val, maskset.test) for item in part}
             items = tuple(known[item.image] for item in items if item.image in known)
@@ -160,6 +184,16 @@ def measure_masks_again(
             answers = answer(segmenting(each, backbone, machine), pixels, BATCH, threshold)
             found[name] = measure(answers, groups, threshold)
     return {"data": maskset.name, "prompt": kind, "texts": pixels.texts()[:3], **found}
+
+
+def _items(run: Run) -> tuple[MaskItem, ...]:
+    """The run's own test images, from its episode.json."""
+    path, fix = run.folder / "episode.json", "put back the file that `cliptune train` wrote, or train again"
+    episode = read_json(path, fix)
+    try:
+        return items_of(episode["test"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as problem:
+        raise UserError(f"{path} is broken: {type(problem).__name__} {problem}", fix) from None
 
 
 def _other(data: str, root: str | None, words: str | None, run: Run) -> MaskSet:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune import files
-from cliptune.errors import UserError
+from cliptune.errors import UserError, no_memory, of_memory
 from cliptune.methods.base import Adapter
 from cliptune.models.shortcuts import using
 from cliptune.planning import AnyPlan, Plan, prepare
@@ -22,6 +22,7 @@ from cliptune.run_folder import RunFolder
 from cliptune.runs import Run, read_record, run_name, save_adapter
 from cliptune.tracking import Trackers, installed
 from cliptune.training.checkpoint import Checkpoint
+from cliptune.training.compute import training
 from cliptune.training.events import Event, Measured
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import AnyLesson, fit
@@ -55,13 +56,14 @@ def execute(
 
     Raises:
         UserError: a tracker is not installed; the folder holds another or an unfinished run, or another process works
-            on it; no room; training went wrong in a known way.
+            on it; no room; not enough memory; another thread trains; training went wrong in a known way.
     """
     track = installed(track)
-    folder = out or Path("runs") / run_name(plan.recipe)
+    folder = files.user_path(out) if out else Path("runs") / run_name(plan.recipe)
     group, place = plan.machine.group, RunFolder(folder)
     same_everywhere(plan)
     with contextlib.ExitStack() as held:
+        held.enter_context(training())
 
         def begin() -> bool:
             if not folder.exists():
@@ -77,7 +79,12 @@ def execute(
                 Trackers(names, place.work, plan.recipe, len(plan.episode.train)) as trackers,
             ):
                 audience.listeners.append(trackers.hear)
-                _execute(plan, place, fresh=fresh, audience=audience, before=before)
+                try:
+                    _execute(plan, place, fresh=fresh, audience=audience, before=before)
+                except Exception as problem:
+                    if of_memory(problem):
+                        raise no_memory() from problem
+                    raise
             group.on_main(place.exchange)
         elif group.main and place.writable():
             Checkpoint(folder / "checkpoint").remove()  # left by a kill after the last record

@@ -29,7 +29,7 @@ from cliptune.protocols import make_episode, resolved
 from cliptune.recipe import Recipe
 from cliptune.records import episode_record
 from cliptune.tasks import with_task
-from cliptune.training.compute import Compute, choose_device, compute, seeded
+from cliptune.training.compute import Compute, choose_device, compute, refuse_inference_tensors, seeded, usual_torch
 from cliptune.training.early_stopping import refuse_long_warmup, refuse_without_images
 from cliptune.training.loop import AnyLesson, Lesson, stream_seed
 from cliptune.training.losses import self_consistency
@@ -170,6 +170,7 @@ class Plan:
         return f"{line}\n{episode.protocol}{held_out} · tests: {tests}"
 
 
+@usual_torch()
 def prepare(
     tables: Mapping[str, Mapping[str, Any]],
     options: Mapping[str, Any],
@@ -227,6 +228,7 @@ def prepare(
             "take another method, or --protocol few-shot",
         )
     backbone = backbone or _load(draft.model.name, outline)
+    refuse_inference_tensors(backbone.name, backbone.model)
     machine = compute(device, draft.train.dtype, backbone.parameters)
     backbone = backbone.to(machine.device)
     words = prompts(episode.classes, episode.template)

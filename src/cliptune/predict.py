@@ -8,6 +8,7 @@ from cliptune.datasets.base import ImageSet, Item
 from cliptune.datasets.images import IMAGE_SUFFIXES, read_file
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.models.shortcuts import using
 from cliptune.runs import Run
 from cliptune.tasks.classify import predict, scorer
@@ -55,7 +56,7 @@ def image_files(paths: Iterable[str]) -> list[Path]:
     """
     files: list[Path] = []
     for name in paths:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if not path.exists():
             raise UserError(f"{path}: no such file or folder", "give image files or folders")
         if path.is_dir():

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from cliptune import registry, settings
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.methods import METHODS
 from cliptune.methods.base import Method
 from cliptune.models.shortcuts import Shortcuts
@@ -151,7 +152,7 @@ def load_tables(name: str) -> dict[str, dict[str, Any]]:
         UserError: nothing of that name, unreadable file, broken TOML, no [method] name.
     """
     recipes = shipped()
-    path = Path(name).expanduser()
+    path = user_path(name)
     if (path / "recipe.toml").is_file():
         path = path / "recipe.toml"
     if name in METHODS or name in recipes or not path.is_file():
@@ -161,9 +162,9 @@ def load_tables(name: str) -> dict[str, dict[str, Any]]:
         path = recipes[known]
     try:
         tables = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # not TOML, or a number of thousands of digits
         raise UserError(
-            f"{path}: not TOML ({problem})", "see the shipped recipes: `cliptune show few-shot-dora`"
+            f"{path}: not TOML ({str(problem)[:200]})", "see the shipped recipes: `cliptune show few-shot-dora`"
         ) from None
     if not isinstance(tables.get("method"), dict) or "name" not in tables["method"]:
         raise UserError(f"{path}: no [method] name", f'add [method] with name = "dora"; known: {", ".join(METHODS)}')

@@ -1,6 +1,5 @@
 """Measuring a finished run again: its own tests, or other data."""
 
-import json
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from cliptune.datasets.code import typed_code
 from cliptune.datasets.episodes import Test
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
+from cliptune.files import read_json
 from cliptune.models.shortcuts import using
 from cliptune.runs import Run
 from cliptune.tasks.classify import measure, predict, scorer, scorer_of
@@ -82,14 +82,19 @@ def own_tests(
     Args:
         typed: Python files that a person typed; another one that the run folder names is refused.
     """
-    episode = json.loads((run.folder / "episode.json").read_text("utf-8"))
+    path, fix = run.folder / "episode.json", "put back the file that `cliptune train` wrote, or train again"
+    episode = read_json(path, fix)
     opened: dict[str, ImageSet] = {}
     tests = {}
     for name in run.tests:
-        told = episode.get("tested", {}).get(name) or {"data": episode["data"], **episode}
-        source = settings["name"] if told["data"] == episode["data"] else told["data"]
+        try:
+            told = episode.get("tested", {}).get(name) or {"data": episode["data"], **episode}
+            items = tuple(Item(str(path), int(label)) for path, label in episode["tests"][name])
+            classes, template, own = tuple(map(str, told["classes"])), str(told["template"]), str(episode["data"])
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise UserError(f"{path} is broken: {type(problem).__name__} {problem}", fix) from None
+        source = settings["name"] if told["data"] == own else str(told["data"])
         if source not in opened:
             opened[source] = open_set(source, root, settings["split_seed"], "skip", typed=typed)
-        items = tuple(Item(path, label) for path, label in episode["tests"][name])
-        tests[name] = Test(opened[source], items, tuple(told["classes"]), told["template"])
+        tests[name] = Test(opened[source], items, classes, template)
     return tests

@@ -18,7 +18,7 @@ import torch
 from cliptune import settings
 from cliptune.datasets.base import prompts
 from cliptune.errors import UserError
-from cliptune.files import read_json, read_tensors, write_tensors, write_text
+from cliptune.files import read_json, read_tensors, user_path, write_tensors, write_text
 from cliptune.methods.base import Adapter
 from cliptune.methods.with_decoder import WithDecoder, reopen
 from cliptune.models import segmenter
@@ -38,7 +38,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, backbone: Backbone | None = None, record: Mapping[str, Any] | None = None):
-        self.folder = Path(folder).expanduser()
+        self.folder = user_path(folder)
         self.record = dict(record) if record else read_record(self.folder)
         if self.record["status"] != "finished":
             raise UserError(
@@ -146,13 +146,13 @@ class Run:
         """
         from cliptune.mark import mark_files
 
-        return mark_files(self, [Path(path) for path in paths], Path(out), prompt)
+        return mark_files(self, [Path(path) for path in paths], user_path(out), prompt)
 
     def merge(self, out: str | Path) -> float:
         """Write an ordinary transformers CLIP folder; returns the largest |logit difference| / max|logit| seen."""
         from cliptune.export import merge_run
 
-        return merge_run(self, Path(out))
+        return merge_run(self, user_path(out))
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the HTML page about this run (by default report.html in its folder); returns its path."""
@@ -188,7 +188,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def run_name(recipe: Recipe) -> str:
     """'dora-digits-16shot-s1': unique enough to find, short enough to type."""
-    path = Path(recipe.data.name).expanduser()
+    path = user_path(recipe.data.name)
     short = path.resolve().name.removesuffix(".csv") if path.exists() else recipe.data.name.replace("/", "-")
     method, chosen = recipe.method.name.replace("_", "-"), recipe.protocol
     words = [*(["segment"] if recipe.segment else []), method, short]
@@ -233,7 +233,7 @@ def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
         wanted = Identity(**{key: value for key, value in made_for.items() if key != "name"})
         kind, given, facts = str(about["method"]), dict(about["settings"]), dict(about["facts"])
         marks = "segment" in about
-    except (ValueError, KeyError, TypeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UserError(f"{path} is broken: {problem!r}", "train again with --fresh") from None
     if marks != isinstance(backbone, segmenter.Segmenter):
         kinds = ("a CLIPSeg", "a CLIP") if marks else ("a CLIP", "a CLIPSeg")

@@ -30,7 +30,7 @@ from cliptune.models.products import still
 from cliptune.models.segmenter import Marker, Segmenter
 from cliptune.recipe import Recipe, SegmentSettings
 from cliptune.tasks.segment import Answers, Segment, answer, gallery, marked, measure, overlay, to_csv
-from cliptune.training.compute import Compute, compute, seeded
+from cliptune.training.compute import Compute, compute, refuse_inference_tensors, seeded
 from cliptune.training.early_stopping import refuse_long_warmup, refuse_without_images
 from cliptune.training.loop import stream_seed
 from cliptune.training.memory import mask_chunk, standing_bytes
@@ -271,6 +271,7 @@ def prepare_segment(
         raise UserError(
             f"segment.inert = {settings.inert}, and the model was loaded otherwise", "load it with the same"
         )
+    refuse_inference_tensors(backbone.name, backbone.model)
     machine = compute(device, draft.train.dtype, backbone.parameters)
     backbone = backbone.to(machine.device)
     if maskset.source:

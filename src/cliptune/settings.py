@@ -59,9 +59,13 @@ def convert(value: Any, hint: Any, place: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build(hint, value, place)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             raise UserError(f"{place} = {value}", "expected a finite number")
-        return float(value)
+        return number
     if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     raise UserError(f"{place} = {value!r}", f"expected {_words(hint)}")
@@ -104,7 +108,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise UserError(f"--set {text!r}: not a setting", "write --set key=value, for instance --set rank=4")
     try:
         return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a number may also have too many digits, a list too many brackets
         if re.fullmatch(r"(?:[A-Za-z_*/~]|\.{1,2}/)[\w./()*~-]*", value):
             return key, value
         raise UserError(

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
+from cliptune import mark
 from cliptune.datasets.mask_sets import open_masks
 from tests.cli.test_wrong_input import refused  # noqa: F401
 from tests.command import Cliptune
@@ -195,3 +196,32 @@ def test_verbs_of_the_other_task_are_refused(
     assert "--template" in refused("evaluate", "run", "--template", "a {}")[0]
     assert "nothing.png" in refused("predict", "run", "nothing.png")[0]
     assert "--prompt" in refused("predict", "run", things / "images", "--prompt", "")[1]
+
+
+def test_an_interrupted_prediction_of_masks_can_be_repeated(things: Path, cliptune: Cliptune, monkeypatch) -> None:
+    cliptune("train", "lora", "--data", things, "--prompt", "thing", *QUICK, "--out", "run").done()
+    command = ("predict", "run", things / "images", "--out", "marked", "--json")
+    read, times = mark.read_file, []
+
+    def interrupted(path: Path):
+        times.append(path)
+        if len(times) == 3:
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(mark, "read_file", interrupted)
+    assert cliptune(*command).code == 130
+    monkeypatch.setattr(mark, "read_file", read)
+    assert len(list(Path("marked/masks").iterdir())) == 2
+    Path("marked/masks/.0.png.abc.half").write_bytes(b"as a killed process leaves it")
+    found = cliptune(*command).done().json["predictions"]
+    assert len(list(Path("marked/masks").iterdir())) == len(found)
+    rows = Path("marked/marked.csv").read_text("utf-8").splitlines()
+    assert len(rows) == len(found) + 1
+    assert not [row for row in rows if row.endswith(",")]
+    alone = ("predict", "run", found[0]["path"], "--out", "marked", "--json")
+    cliptune(*alone).done()  # the list still names what the other call wrote
+    assert len(Path("marked/marked.csv").read_text("utf-8").splitlines()) == len(found) + 1
+    cliptune(*command).done()
+    Path("marked/marked.csv").unlink()
+    assert cliptune(*command).code == 2

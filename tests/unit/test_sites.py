@@ -3,6 +3,8 @@
 import pytest
 
 from cliptune.errors import UserError
+from cliptune.methods.base import sorted_sites
+from cliptune.methods.full import Full
 from cliptune.models import sites, zoo
 
 MODEL = zoo.outline("vit-b-16")
@@ -52,3 +54,11 @@ def test_key_biases_are_inert() -> None:
     inert = [name for name in sites.block_tensors(MODEL) if sites.is_inert(name)]
     assert len(inert) == 24
     assert all(name.endswith(".k.bias") for name in inert)
+
+
+def test_the_order_of_sites_does_not_depend_on_the_order_of_a_set(mini) -> None:
+    """The order of a set of strings is another one in every process."""
+    names = list(Full().attach(mini).trainable())
+    places = [name.rpartition(".")[0] for name in names]
+    orders = [sorted_sites(dict.fromkeys(order)) for order in (places, places[::-1], sorted(places))]  # type: ignore[arg-type]
+    assert orders[0] == orders[1] == orders[2]

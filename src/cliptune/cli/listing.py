@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cliptune.cli import options, output
+from cliptune.files import user_path
 
 KINDS = ("methods", "models", "data", "recipes", "studies")
 
@@ -64,14 +65,13 @@ def about(method: Any) -> str:
 
 def _sets(root: str | None) -> list[list[dict[str, Any]]]:
     import importlib
-    from pathlib import Path
 
     from cliptune import datasets
     from cliptune.datasets import sets
     from cliptune.datasets.published import is_present
     from cliptune.errors import UserError
 
-    if root and not Path(root).expanduser().is_dir():
+    if root and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the data sets")
     rows = []
     for name in datasets.names():

@@ -23,7 +23,7 @@ from cliptune.cli.report import report
 from cliptune.cli.show import show
 from cliptune.cli.study import study
 from cliptune.cli.train import train
-from cliptune.errors import UserError, of_memory, of_system
+from cliptune.errors import UserError, no_memory, of_memory, of_system
 from cliptune.registry import nearest
 
 app = typer.Typer(
@@ -85,7 +85,9 @@ def _answer(arguments: Sequence[str]) -> int:
         if isinstance(problem, OSError) and (refusal := of_system(problem)):
             return output.refuse(refusal.what, refusal.fix)
         if of_memory(problem):
-            return output.refuse("there is not enough memory", "close other programs, or take a smaller --model")
+            trains = set(arguments) & {"train", "check", "study"}
+            refusal = no_memory() if trains else UserError("there is not enough memory", "close other programs")
+            return output.refuse(refusal.what, refusal.fix)
         traceback.print_exc()
         output.say("this is a fault of cliptune's, not yours; please report it with the lines above")
         return 1
@@ -94,7 +96,7 @@ def _answer(arguments: Sequence[str]) -> int:
 def alone(arguments: Sequence[str]) -> None:
     """Refuse to run a verb in several processes that would all do the same and write over each other."""
     verb = next((word for word in arguments if not word.startswith("-")), "")
-    if verb in VERBS and verb != "train" and output.processes() > 1:
+    if output.processes() > 1 and verb in VERBS and verb != "train":
         raise UserError(f"`cliptune {verb}` is work for one process", "start it without torchrun or accelerate launch")
 
 

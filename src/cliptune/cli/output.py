@@ -18,6 +18,9 @@ from cliptune.errors import UserError
 GRACE = 5.0
 """seconds in which the first process refuses the same, and the launcher then ends this one"""
 
+LAUNCHED = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")
+"""what torchrun and `accelerate launch` say to a process, as whole numbers"""
+
 _json = False
 
 
@@ -112,14 +115,14 @@ def processes() -> int:
     """How many processes a launcher started for this command line.
 
     Raises:
-        UserError: WORLD_SIZE is no number.
+        UserError: what it says in the environment is no number.
     """
     if "LOCAL_RANK" not in os.environ:
         return 1
-    size = os.environ.get("WORLD_SIZE", "1")
-    if not size.isdecimal():
-        raise UserError(f"WORLD_SIZE={size!r} in the environment is no number", "unset WORLD_SIZE LOCAL_RANK")
-    return int(size)
+    for name in LAUNCHED:
+        if not (value := os.environ.get(name, "1")).isdecimal():
+            raise UserError(f"{name}={value!r} in the environment is no number", f"unset {' '.join(LAUNCHED)}")
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def say(text: str = "") -> None:

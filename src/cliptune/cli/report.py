@@ -39,9 +39,10 @@ def find_runs(paths: list[Path]) -> list[Path]:
         UserError: a path holds no run.
     """
     from cliptune.errors import UserError
+    from cliptune.files import user_path
 
     folders = []
-    for path in paths:
+    for path in map(user_path, paths):
         below = sorted(record.parent for record in path.glob("*/run.json"))
         if (path / "run.json").is_file():
             folders.append(path)

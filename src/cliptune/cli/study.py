@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cliptune.cli import options, output
+from cliptune.files import user_path
 
 if TYPE_CHECKING:
     from cliptune.studies.conduct import Ahead, Told
@@ -50,7 +51,7 @@ def study(
         raise UserError("--workers with --engine ray", "leave it out: the cluster's CPUs and --threads decide")
     found = load(name, small, dict(parse_assignment(text) for text in assignments or []))
     found = found.only(only) if only else found
-    pool = Pool(out.expanduser())
+    pool = Pool(user_path(out))
     folder = check_machine(root, device, threads, memory, pool, here=engine == "local")
     if not found.about.runs:
         written = [] if dry_run else outcome.write(found, pool)
@@ -90,7 +91,7 @@ def check_machine(
     from cliptune.training.compute import choose_device
     from cliptune.training.memory import parse_bytes
 
-    if root and not Path(root).expanduser().is_dir():
+    if root and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     if threads is not None and threads < 1:
         raise UserError(f"--threads {threads}", "give 1 or more")
@@ -99,7 +100,7 @@ def check_machine(
     if memory is not None:
         parse_bytes(memory)
     files.writable_folder(pool.runs)
-    return str(Path(root).expanduser().resolve()) if root else ""
+    return str(user_path(root).resolve()) if root else ""
 
 
 def say_plan(study: "Study", plan: "Ahead", setting: "Setting", workers: int, engine: str) -> None:

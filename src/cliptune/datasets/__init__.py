@@ -12,6 +12,7 @@ from cliptune.datasets import sets
 from cliptune.datasets.base import ImageSet, Missing
 from cliptune.datasets.code import SUFFIX, open_code, typed_code
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.registry import find, plain
 
 
@@ -63,16 +64,16 @@ def open_set(
     """
     if not name.strip():
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
-    if root and not Path(root).expanduser().is_dir():
+    if root and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     found = _open(name, root, seed, missing, names, typed)
     opened: dict[str, str] = {"missing": missing}
-    opened |= {key: str(Path(path).expanduser().resolve()) for key, path in (("root", root), ("names", names)) if path}
+    opened |= {key: str(user_path(path).resolve()) for key, path in (("root", root), ("names", names)) if path}
     return dataclasses.replace(found, opened=opened)
 
 
 def _open(name: str, root: str | None, seed: int, missing: Missing, names: str | None, typed: Set[Path]) -> ImageSet:
-    path = Path(name).expanduser()
+    path = user_path(name)
     # Standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets.
     named = root is not None and "/" not in name and _lies_below(name, root)
     if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")):

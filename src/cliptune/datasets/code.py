@@ -12,13 +12,14 @@ from typing import Any
 
 from cliptune.datasets.base import ImageSet, Missing
 from cliptune.errors import UserError
+from cliptune.files import user_path
 
 SUFFIX = ".py"
 
 
 def typed_code(values: Iterable[Any]) -> frozenset[Path]:
     """The Python files among what a person typed: strings, or lists of strings; whole paths."""
-    return frozenset(Path(text).expanduser().resolve() for text in _texts(values) if text.endswith(SUFFIX))
+    return frozenset(user_path(text).resolve() for text in _texts(values) if text.endswith(SUFFIX))
 
 
 def refuse_untyped(tables: Mapping[str, Mapping[str, Any]], typed: Set[Path]) -> None:
@@ -30,7 +31,7 @@ def refuse_untyped(tables: Mapping[str, Mapping[str, Any]], typed: Set[Path]) ->
     for table in tables.values():
         for text in _texts(table.values()):
             path = Path(text)
-            if text.endswith(SUFFIX) and path.expanduser().is_file():
+            if text.endswith(SUFFIX) and user_path(path).is_file():
                 check_typed(path, typed)
 
 
@@ -40,7 +41,7 @@ def check_typed(path: Path, typed: Set[Path]) -> None:
     Raises:
         UserError: it is not among `typed`.
     """
-    if path.expanduser().resolve() not in typed:
+    if user_path(path).resolve() not in typed:
         raise UserError(
             f"{path} is Python code, named in a file and not by you, and is not run",
             f"if you trust it, type it yourself: --data {path} (for another setting: --set KEY={path})",

@@ -32,6 +32,7 @@ from cliptune.datasets.places import (
     spelled_on_disk,
 )
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.registry import nearest
 from cliptune.texts import Row, read_table
 
@@ -55,7 +56,7 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None, missing: Mi
     Raises:
         UserError: nothing is there, its layout has no meaning, or `names` does not fit; names what is wrong.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.exists():
         raise _missing(path)
     if path.is_dir():
@@ -69,7 +70,7 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None, missing: Mi
     items = {name: _items(pairs, classes) for name, pairs in splits.items()}
     return ImageSet(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
-        classes=classes if names is None else read_names(classes, Path(names).expanduser()),
+        classes=classes if names is None else read_names(classes, user_path(names)),
         read=partial(_read, root),
         train=items["train"],
         val=items["val"],

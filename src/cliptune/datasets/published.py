@@ -16,6 +16,7 @@ from PIL import Image
 from cliptune.datasets.base import ImageSet, Item, Missing
 from cliptune.datasets.images import read_file
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.registry import plain
 
 PHOTO = "a photo of a {}."
@@ -98,7 +99,7 @@ def find_copy(name: str, facts: Facts, root: str | Path | None, missing: Missing
     if root is None:
         where = f"give the folder that holds {facts.folders[0]}/ with --root"
         raise UserError(f"data set '{name}' is read from disk", where)
-    base = Path(root).expanduser()
+    base = user_path(root)
     folders = _named(base, facts)
     if not folders:
         tried = ", ".join(dict.fromkeys(facts.folders))

@@ -222,11 +222,11 @@ def exactly(count: int, **facts: int) -> Size:
 
 
 def sorted_sites(sites: set[str]) -> list[str]:
-    """Vision first, then by block number, then by part."""
+    """Vision first, then by block number, then by part, then by name: the order never depends on the set's own."""
 
-    def key(site: str) -> tuple[int, int, str]:
+    def key(site: str) -> tuple[int, int, str, str]:
         tower, block, part = (site.split(".") + ["", ""])[:3]
-        return (0 if tower.startswith("vision") else 1, int(block) if block.isdigit() else -1, part)
+        return (0 if tower.startswith("vision") else 1, int(block) if block.isdigit() else -1, part, site)
 
     return sorted(sites, key=key)
 

@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, CLIPConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.models import sites, zoo
 from cliptune.models.preprocess import Preprocess
 from cliptune.registry import nearest
@@ -27,7 +28,7 @@ def source_of(name: str) -> str:
         return str(zoo.MINI)
     if name in zoo.ZOO:
         return zoo.ZOO[name].source
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if folder.exists():
         if not (folder / "config.json").is_file():
             raise UserError(f"{name}: no config.json there", "give the folder of a transformers CLIP checkpoint")

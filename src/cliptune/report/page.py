@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cliptune.errors import UserError
-from cliptune.files import refuse_linked_folders, write_text
+from cliptune.files import refuse_linked_folders, user_path, write_text
 from cliptune.report import one_run, segment_one, segment_several, several_runs, theme
 from cliptune.report.blocks import Block, Drawing, Gallery, Items, Overlays, Page, Table, Text
 from cliptune.report.read import home_of, read_record, read_run
@@ -59,7 +59,8 @@ def write_report(
         raise UserError("there is no run to report on", "name one or more run folders: cliptune report runs/*")
     homes = list(dict.fromkeys(home_of(Path(folder)) for folder in folders))
     home, alone = homes[0], len(homes) == 1
-    out = Path(out or (home / "report.html" if alone else "comparison.html"))
+    out = user_path(out or (home / "report.html" if alone else "comparison.html"))
+    plots = user_path(plots) if plots else None
     if plots is None and alone and out == home / "report.html":
         refuse_linked_folders(home)
         plots = home / "plots"

@@ -16,6 +16,7 @@ import numpy as np
 
 from cliptune.datasets.base import distinct
 from cliptune.errors import UserError
+from cliptune.files import read_json, user_path
 from cliptune.report import words
 from cliptune.statistics import wilson
 
@@ -223,7 +224,7 @@ def read_record(folder: Path) -> Record:
 
 def home_of(folder: Path) -> Path:
     """The run folder, where its run.json was named instead."""
-    folder = Path(folder)
+    folder = user_path(folder)
     return folder.parent if folder.name == "run.json" else folder
 
 
@@ -256,13 +257,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         inside = sorted(folder.glob("*/run.json")) if folder.is_dir() else []
         fix = f"give the runs inside it: cliptune report {folder}/*" if inside else "give a folder that `train` wrote"
         raise UserError(f"{folder}: no run.json there, so it is not a run folder", fix)
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: broken JSON ({error})",
-            f"mend that line, or run it again: cliptune train {folder / 'recipe.toml'} --out {folder} --fresh",
-        ) from error
+    run = read_json(path, f"run it again: cliptune train {folder / 'recipe.toml'} --out {folder}-again")
     if not isinstance(run, dict):
         raise UserError(f"{path}: holds {type(run).__name__}, not a JSON object", "give a folder that `train` wrote")
     return run
@@ -278,7 +273,7 @@ def read_events(path: Path) -> tuple[tuple[dict[str, Any], ...], int]:
             continue
         try:
             event = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             event = None
         if isinstance(event, dict):
             events.append(event)
@@ -293,13 +288,17 @@ def read_predictions(path: Path) -> Predictions | None:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         needed = ("path", "label", "prediction", "score")
-        missing = [name for name in needed if name not in (reader.fieldnames or ())]
+        try:
+            missing = [name for name in needed if name not in (reader.fieldnames or ())]
+            rows = list(reader)
+        except (UnicodeDecodeError, csv.Error) as problem:
+            raise UserError(f"{path} is broken: {problem}", "put back what `cliptune train` wrote") from None
         if missing:
             raise UserError(
                 f"{path}: no column {', '.join(missing)}",
                 "its first line should be: path,label,prediction,score,top5",
             )
-        return _parse(path, list(reader))
+        return _parse(path, rows)
 
 
 def read_features(path: Path) -> dict[str, np.ndarray] | None:

@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,6 +18,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from cliptune.datasets import data
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.models import zoo
 from cliptune.recipe import Recipe
 from cliptune.report.papers import facts_of
@@ -120,7 +120,7 @@ def outline(name: str) -> CLIPModel | None:
     """The shapes of a backbone, without weights; None for a hub id that is not in the zoo."""
     if name == "mini" or name in zoo.ZOO:
         return zoo.outline(name)
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if not (folder / "config.json").is_file():
         return None
     with torch.device("meta"):

@@ -13,6 +13,7 @@ from cliptune import recipe as recipes
 from cliptune.datasets import find_set, mask_sets
 from cliptune.datasets.code import refuse_untyped, typed_code
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.studies.study import PLACES, About, Job, Row, Study
 from cliptune.tasks import with_task
 from cliptune.texts import read_text
@@ -42,15 +43,17 @@ def load(name: str, small: bool = False, chosen: Mapping[str, Any] | None = None
         UserError: no such study, broken TOML, an unknown table, key, recipe, data set, published name or value.
     """
     known = shipped()
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.suffix == ".toml" and not path.is_file():
         raise UserError(f"{name}: no such file", "give a study's file, or a name of `cliptune list studies`")
     if path.suffix != ".toml":
         path = known[registry.find(name, known, "study")]
     try:
         tables = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as problem:
-        raise UserError(f"{path}: not TOML ({problem})", "see a shipped one: `cliptune show dora-table-1`") from None
+    except (ValueError, RecursionError) as problem:
+        raise UserError(
+            f"{path}: not TOML ({str(problem)[:200]})", "see a shipped one: `cliptune show dora-table-1`"
+        ) from None
     try:
         return read(path.stem, tables, small, chosen or {})
     except UserError as problem:
@@ -155,14 +158,14 @@ def settled(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(options)
     if name := str(options.get("data.name", "")):
-        path = Path(name).expanduser()
+        path = user_path(name)
         try:
             found["data.name"] = _set_of(name)
         except UserError:
             if not path.exists():
                 raise
             found["data.name"] = str(path.resolve())
-    model = Path(str(options.get("model.name", ""))).expanduser()
+    model = user_path(str(options.get("model.name", "")))
     if "model.name" in options and model.is_dir():
         found["model.name"] = str(model.resolve())
     return found

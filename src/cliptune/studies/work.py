@@ -10,13 +10,13 @@ taken     Every image has a prompt of its own, which is too many for most sets a
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from transformers import CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation
 
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.methods.with_decoder import decoder_size
 from cliptune.models import segmenter as segmenters
 from cliptune.models import zoo
@@ -117,7 +117,7 @@ def outline(name: str, inert: Inert) -> Segmenter | None:
     """The shapes of a CLIP with a decoder, without weights; None for a hub id that is not in the zoo."""
     if name in zoo.SEGMENTERS:
         return segmenters.outline(name, inert)
-    folder = zoo.MINI / "segmenter" if name == "mini" else Path(name).expanduser()
+    folder = zoo.MINI / "segmenter" if name == "mini" else user_path(name)
     if not (folder / "config.json").is_file():
         return None
     config = CLIPSegConfig.from_pretrained(folder)

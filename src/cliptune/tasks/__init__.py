@@ -1,12 +1,12 @@
 """What is learned: to classify images, or to mark in them what a prompt names."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cliptune.datasets.base import ImageSet
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
+from cliptune.files import user_path
 
 TASKS = ("classify", "segment")
 
@@ -49,7 +49,7 @@ def has_masks(name: str, root: str = "") -> bool:
     from cliptune.datasets import find_set
     from cliptune.datasets.mask_sets import find_masks, lies_below
 
-    path = Path(name).expanduser()
+    path = user_path(name)
     # Standing in the data folder, `--data CVC-ClinicDB --root .` means the set, whose own layout has no images/.
     if name and path.is_dir() and not lies_below(name, root or None):
         parts = [path, *(path / part for part in ("train", "test"))]

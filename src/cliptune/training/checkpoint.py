@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptune.errors import UserError
-from cliptune.files import read_tensors, write_tensors, write_text
+from cliptune.files import read_json, read_tensors, write_tensors, write_text
 from cliptune.methods.base import Adapter
 
 
@@ -59,8 +59,22 @@ class Checkpoint:
         """How far the saved state is; None without one."""
         if not self.exists():
             return None
-        facts = json.loads((self.folder / "state.json").read_text("utf-8"))
-        return Progress(facts["phase"], facts["step"], facts["seconds"])
+        return self._facts()[0]
+
+    def _facts(self) -> tuple[Progress, dict[str, Any]]:
+        """How far the saved state is, and all that state.json says.
+
+        Raises:
+            UserError: it cannot be read or is broken.
+        """
+        path, fix = self.folder / "state.json", "start over with --fresh"
+        facts = read_json(path, fix)
+        try:
+            progress = Progress(int(facts["phase"]), int(facts["step"]), float(facts["seconds"]))
+            str(facts["tensors"]), dict(facts["facts"]), dict(facts.get("validation", {}))
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise UserError(f"{path} is broken: {type(problem).__name__} {problem}", fix) from None
+        return progress, facts
 
     def save(
         self,
@@ -94,13 +108,13 @@ class Checkpoint:
         Raises:
             UserError: its file is missing or broken.
         """
-        facts = json.loads((self.folder / "state.json").read_text("utf-8"))
-        path = self.folder / facts["tensors"]
+        progress, facts = self._facts()
+        path = self.folder / Path(facts["tensors"]).name
         if not path.is_file():
             raise UserError(f"{path} is missing", "start over with --fresh")
         tensors = read_tensors(path)
         return State(
-            progress=Progress(facts["phase"], facts["step"], facts["seconds"]),
+            progress=progress,
             adapter=_below(tensors, "adapter/"),
             facts=facts["facts"],
             optimizer=_below(tensors, "optimizer/"),

@@ -2,8 +2,8 @@
 
 import gc
 import os
-import resource
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -51,11 +51,15 @@ class Compute:
 
 
 def resident_bytes() -> int:
-    """Largest resident memory of this process so far, or since `forget_peak`."""
+    """Largest resident memory of this process so far, or since `forget_peak`; 0 where the system does not say."""
     with suppress(OSError):
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -67,6 +71,51 @@ def forget_peak() -> None:
         CLEAR.write_text("5")
 
 
+_one_at_a_time = threading.Lock()
+_training_thread: int | None = None
+
+
+def _refuse_other_thread() -> None:
+    if _training_thread not in (None, threading.get_ident()):
+        raise UserError(
+            "a training is under way in another thread of this process: they would share random numbers",
+            "wait until it has ended, or start a process for each",
+        )
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """Inside, this thread trains and no other may; gradients and float32 are on, whatever the caller has set.
+
+    torch's random numbers and accelerate's state belong to the process, so two trainings in threads would disturb each
+    other. Gradient mode and default dtype are the caller's again afterwards.
+
+    Raises:
+        UserError: another thread trains.
+    """
+    global _training_thread
+    with _one_at_a_time:
+        _refuse_other_thread()
+        outer, _training_thread = _training_thread, threading.get_ident()
+    try:
+        with usual_torch():
+            yield
+    finally:
+        _training_thread = outer
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Gradients are recorded and new tensors are float32 inside, whatever a notebook has switched off or changed."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
 def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> Compute:
     """The device ('auto', 'cpu', 'cuda', 'mps') and precision a run uses.
 
@@ -76,15 +125,18 @@ def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> C
     Started by torchrun or `accelerate launch`, it joins the processes of the run, each on its own GPU.
 
     Raises:
-        UserError: the device is not there, cannot do the precision, or cannot be shared as the launcher asks.
+        UserError: the device is not there, cannot do the precision, or cannot be shared as the launcher asks; another
+            thread trains.
     """
     chosen = choose_device(device, dtype)
     if dtype == "auto":
         dtype = "float32" if parameters < SMALL_BACKBONE else fastest(chosen)
-    # accelerate keeps one precision per process in a shared state; a new run may want another.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    check_processes(chosen)
-    accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
+    with _one_at_a_time:
+        _refuse_other_thread()
+        # accelerate keeps one precision per process in a shared state; a new run may want another.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        check_processes(chosen)
+        accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
     if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise UserError(
             f"accelerate is set to {accelerator.distributed_type.value}, which cliptune does not know",
@@ -96,6 +148,18 @@ def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> C
         torch.cuda.reset_peak_memory_stats(device_here)
     group = group_of(accelerator.process_index, accelerator.num_processes)
     return Compute(accelerator, device_here, cast(Precision, dtype), group)
+
+
+def refuse_inference_tensors(name: str, model: torch.nn.Module) -> None:
+    """Refuse weights that no gradient may pass.
+
+    Raises:
+        UserError: the model was loaded inside `torch.inference_mode`.
+    """
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise UserError(
+            f"'{name}' was loaded inside torch.inference_mode and cannot be trained", "load it outside of that block"
+        )
 
 
 def check_processes(device: str) -> None:

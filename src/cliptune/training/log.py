@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from cliptune.training.events import Event, PhaseEnded, Step, as_dict
 
 
 class Log:
-    """metrics.jsonl: one JSON object an event, appended as it happens; what a resumed run repeats is dropped first."""
+    """metrics.jsonl: one JSON object an event, appended as it happens; what a resumed run repeats is dropped first.
+
+    Raises:
+        UserError: the log that lies there cannot be read.
+    """
 
     def __init__(self, path: Path, adapter: Adapter, checkpoint: Checkpoint):
         names = [phase.name for phase in adapter.method.phases()]
@@ -22,9 +27,10 @@ class Log:
             for line in path.read_text("utf-8", errors="replace").splitlines():
                 try:
                     event = json.loads(line)
-                except json.JSONDecodeError:
+                    # The end of a phase has no step: it comes after all of them.
+                    place = (names.index(event["phase"]), float(event.get("step", math.inf)))
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     break  # a last line cut short by a full disk or a kill
-                place = (names.index(event["phase"]), event.get("step", 0))
                 if place <= (progress.phase, progress.step):
                     kept.append(line + "\n")
         write_text(path, "".join(kept))

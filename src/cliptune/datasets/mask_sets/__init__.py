@@ -14,6 +14,7 @@ from cliptune.datasets.base import Missing
 from cliptune.datasets.published import Facts, is_present
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.registry import find, nearest, plain
 
 
@@ -67,7 +68,7 @@ def open_masks(
     found = _open(name, root, missing, prompt)
     opened: dict[str, str] = {"data.missing": missing}
     if root is not None:
-        opened["data.root"] = str(Path(root).expanduser().resolve())
+        opened["data.root"] = str(user_path(root).resolve())
     if prompt is not None:
         opened["segment.words"] = prompt
     return dataclasses.replace(found, opened=opened)
@@ -78,9 +79,9 @@ def _open(name: str, root: str | Path | None, missing: Missing, prompt: str | No
         raise UserError(
             "'' names no images with masks", f"give a folder with images/ and masks/, or one of: {_known()}"
         )
-    if root is not None and not Path(root).expanduser().is_dir():
+    if root is not None and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir() and not lies_below(str(name), root):
         return _own_masks(path, missing, prompt)
     if path.is_file():

@@ -21,6 +21,7 @@ from cliptune.datasets.mask_sets._published import cut_items
 from cliptune.datasets.medvlsm import ANNOTATIONS, open_layout
 from cliptune.datasets.segmentation import MaskItem, MaskSet, of_files, word_prompts
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.registry import nearest
 
 PROMPTS = "prompts.csv"
@@ -41,7 +42,7 @@ def load(path: Path, missing: Missing = "refuse", prompt: str | None = None) -> 
     Raises:
         UserError: no such layout, unpaired files, or a prompts.csv that does not fit; names what is wrong.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     name = path.resolve().name
     if prompt is not None and not prompt.strip():
         raise UserError("the prompt is empty", "say what to look for, or leave the prompt out")

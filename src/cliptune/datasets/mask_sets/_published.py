@@ -14,6 +14,7 @@ from cliptune.datasets.medvlsm import ANNOTATIONS, open_layout
 from cliptune.datasets.published import NO_SPLIT_FILE, Copy, Facts, find_copy, sorted_images
 from cliptune.datasets.segmentation import PARTS, MaskItem, MaskSet, Prompts, of_files
 from cliptune.errors import UserError
+from cliptune.files import user_path
 
 Original = tuple[Mapping[str, Sequence[MaskItem]], str]
 """items by part, and where the parts come from"""
@@ -70,7 +71,7 @@ def _copy(name: str, facts: Facts, root: str | Path | None, missing: Missing, te
     try:
         return find_copy(name, facts, root, missing)
     except UserError:
-        base = Path(root or "").expanduser()
+        base = user_path(root or "")
         inner = next((each for each in telling if root is not None and (base / each).is_dir()), None)
         if inner is None:
             raise
