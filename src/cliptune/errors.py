@@ -45,7 +45,7 @@ def of_system(problem: OSError, path: str | os.PathLike[str] = "") -> UserError 
         return UserError("too many files are open", "allow more: ulimit -n 1024")
     if code in FULL:
         return UserError(f"no room{f' for {place}' if place else ''} ({problem.strerror})", "free some space")
-    if code == errno.ENOENT and not name:
+    if code == errno.ENOENT and not name and not _somewhere():
         return UserError("the folder you are in does not exist any more", "go to another one: cd")
     if not name or Path(__file__).parent in Path(name).parents:
         return None
@@ -62,6 +62,15 @@ def no_memory() -> UserError:
         "there is not enough memory for a step of this run",
         "divide its steps: --memory 2GB (from Python: settings={'train.chunk': 8}), or take a smaller --model",
     )
+
+
+def _somewhere() -> bool:
+    """Whether the folder this process is in still exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def of_memory(problem: BaseException) -> bool:

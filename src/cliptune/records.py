@@ -105,7 +105,7 @@ def already_done(place: RunFolder, plan: "AnyPlan", *, resume: bool, fresh: bool
         if recorded:
             place.make_beside()
         return False
-    if resume and (place.beside / "run.json").is_file():
+    if resume and (place.beside / "run.json").is_file() and not place.beside.is_symlink():
         record = read_record(place.beside)
         if not difference(place.beside, record, plan):
             place.work = place.beside

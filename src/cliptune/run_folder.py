@@ -1,8 +1,8 @@
 """A run folder while a run is made in it: locked, and the new run beside a finished one until it is whole.
 
-    runs/.cliptune/NAME.lock, NAME.json    the lock, and which process holds it
-    runs/.cliptune/NAME/                   the run that is to replace runs/NAME (--fresh)
-    runs/.cliptune/NAME.old/               the replaced run, for the moment of the exchange
+    runs/.cliptune/NAME.lock, NAME.lock.json    the lock, and which process holds it
+    runs/.cliptune/NAME/                        the run that is to replace runs/NAME (--fresh)
+    runs/.cliptune/.NAME.old/                   the replaced run, for the moment of the exchange
 
 None of it stays when the work is done; NAME/ stays where training was interrupted, for --resume.
 """
@@ -61,7 +61,7 @@ class RunFolder:
 
     @property
     def old(self) -> Path:
-        return self.hidden / f"{self.name}.old"
+        return self.hidden / f".{self.name}.old"
 
     def writable(self) -> bool:
         """Whether a lock can be made; a finished run may be read where nothing can be written."""
@@ -143,13 +143,15 @@ class RunFolder:
     def clear(self) -> None:
         """Remove an interrupted run that was to replace the one that lies there."""
         if self.work == self.beside:
+            if self.beside.is_symlink():
+                self.beside.unlink()
             shutil.rmtree(self.beside, ignore_errors=True)
 
     def exchange(self) -> None:
         """Put the finished run in the place of the one that lay there.
 
         Raises:
-            UserError: meanwhile something else has come into that folder.
+            UserError: meanwhile something else has come into that folder. The new run stays beside it.
         """
         if self.work != self.beside:
             return
@@ -158,7 +160,11 @@ class RunFolder:
                 refuse_irreplaceable(self.folder)
                 self.whole.rename(self.old)
             self.beside.rename(self.whole)
+        except UserError as problem:
+            again = "then give the same command with --resume instead of --fresh: the new run is whole"
+            raise UserError(problem.what, f"move away what is not of the run, {again}") from None
         except OSError as problem:
+            self._complete_exchange()
             raise files.cannot_write(self.folder, problem) from problem
         shutil.rmtree(self.old, ignore_errors=True)
         self.work = self.folder

@@ -187,6 +187,14 @@ def test_a_launcher_s_environment_that_is_no_number(
     assert name in two_lines(cliptune(*words))
 
 
+def test_the_folder_one_is_in_was_removed(few: None, cliptune: Cliptune, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("gone").mkdir()
+    monkeypatch.chdir("gone")
+    Path("../gone").rmdir()
+    for words in (("train", "lora", *QUICK, "--out", "run"), ("check", "--data", "photos"), ("study", "x.toml")):
+        two_lines(cliptune(*words))
+
+
 STATES = [
     b"",
     b"{}",

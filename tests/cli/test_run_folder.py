@@ -78,12 +78,26 @@ def test_killed_in_the_moment_of_the_exchange(exchanged: int, few: None, cliptun
     """Between the two renames no folder has the run's name; after both the old one is still there."""
     cliptune(*TRAIN).done()
     Path(HIDDEN).mkdir()
-    shutil.copytree("run", Path(HIDDEN, "run.old"))
+    shutil.copytree("run", Path(HIDDEN, ".run.old"))
     if not exchanged:
         Path("run").rename(Path(HIDDEN, "run"))
     cliptune(*TRAIN).done()
     assert [path.name for path in Path().iterdir()] == ["run"]
     assert record()["status"] == "finished"
+
+
+def test_files_of_yours_that_come_while_the_new_run_is_made(few_digits, mini) -> None:
+    plan = plan_for(mini, few_digits, small_method("lora"))
+    execute(plan, Path("run"))
+    notes = Path("run/notes.txt")
+    other = plan_for(mini, few_digits, small_method("lora"), protocol__seed=2)
+    with pytest.raises(UserError, match=r"did not write: notes.txt.*\n.*--resume instead of --fresh"):
+        execute(other, Path("run"), fresh=True, listeners=[lambda event: notes.write_text("mine")])
+    assert (record()["seed"], notes.read_text()) == (1, "mine")
+    notes.unlink()
+    execute(other, Path("run"), resume=True)
+    assert (record()["seed"], record()["status"]) == (2, "finished")
+    assert [path.name for path in Path().iterdir()] == ["run"]
 
 
 RECORDS = {"empty": "{}", "a list": "[1]", "no JSON": "my notes", "another tool's": '{"status": "finished", "id": 7}'}
