@@ -100,5 +100,5 @@ def test_a_broken_tensor_file_is_told(content: bytes) -> None:
     Path("broken").write_bytes(content)
     with pytest.raises(UserError, match="broken is broken"):
         files.read_tensors(Path("broken"))
-    with pytest.raises(UserError, match="nowhere does not exist"):
+    with pytest.raises(UserError, match="nowhere: no such file or folder"):
         files.read_tensors(Path("nowhere"))
