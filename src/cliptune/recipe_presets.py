@@ -55,7 +55,7 @@ def preset_of(method: type[Method], preset: str, segment: Mapping[str, Any] | No
         segment: the table [segment] of a recipe that marks images; None where images are classified.
     """
     if segment is None:
-        trained = "classify" in method.tasks and any(phase.kind == "gradient" for phase in method().phases())
+        trained = "classify" in method.tasks and is_trained_by_steps(method())
         common = SMALL if preset == "small" and trained else {}
         return {**common, **method.presets.get(preset, {})}
     own = method.presets.get(f"segment/{preset}", {})
@@ -66,6 +66,11 @@ def preset_of(method: type[Method], preset: str, segment: Mapping[str, Any] | No
     if "train.lr" in own:  # a rate for the towers; the decoder keeps the published one
         task["segment.decoder_lr"] = task["train.lr"]
     return {**task, **own}
+
+
+def is_trained_by_steps(method: Method) -> bool:
+    """Whether a method descends a gradient."""
+    return any(phase.kind == "gradient" for phase in method.phases())
 
 
 def foreign_lengths(tables: Mapping[str, Any], preset: str) -> dict[str, Any]:
@@ -86,6 +91,15 @@ def foreign_lengths(tables: Mapping[str, Any], preset: str) -> dict[str, Any]:
 def says(train: Mapping[str, Any]) -> list[str]:
     """The lengths in a table [train] that say something, and do not leave it to other settings."""
     return [key for key, value in train.items() if key in WAYS and value != WAYS[key]]
+
+
+def length_notes(tables: Mapping[str, Any], preset: str) -> tuple[str, ...]:
+    """In words, which lengths of a recipe do not count under the chosen preset."""
+    foreign = foreign_lengths(tables, preset)
+    told = ", ".join(f"train.{key} = {foreign[key]}" for key in says(foreign))
+    if not told:
+        return ()
+    return (f"{told} is for the {tables['recipe']['preset']} preset; {preset} goes by its own length, --set wins",)
 
 
 def overlay(train: dict[str, Any], options: Mapping[str, Any]) -> None:

@@ -103,10 +103,12 @@ class TrainSettings:
     """AdamW's decay rates"""
     eps: float = 1e-8
     """AdamW's floor"""
-    augment: Literal["data", "photo", "affine", "none"] = "data"
-    """data takes what the data set declares; photo: random crop and flip; affine: light geometry, no flip"""
+    augment: Literal["data", "photo", "crop", "affine", "none"] = "data"
+    """data takes what the data set declares, and for your own images decides from them before training whether they may
+    be mirrored; photo: random crop, half mirrored; crop: random crop, never mirrored; affine: light geometry, never
+    mirrored"""
     crop: tuple[float, float] = (0.08, 1.0)
-    """photo only: area range of the random crop"""
+    """photo and crop only: area range of the random crop"""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """arithmetic of the image tower's products; all else stays float32. auto: 16 bits for large backbones where the
     device has instructions for it"""
