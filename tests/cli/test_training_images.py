@@ -83,3 +83,11 @@ def test_a_recipes_length_for_another_preset_is_said(cliptune: Cliptune) -> None
     said = cliptune("check", "base-to-novel-ast", "--data", "digits", "--preset", "small").done()
     assert "train.epochs = 20 is for the paper preset" in said.out
     assert cliptune("check", "ast", "--data", "digits", "--preset", "small").done().out.count("is for the") == 0
+
+
+def test_a_run_that_has_not_learned_says_what_to_type(cliptune: Cliptune, digit_files: Path) -> None:
+    data = ("--data", digit_files, "--device", "cpu", "--shots", "4", "--set", "evaluate.retention=none")
+    said = cliptune("train", "lora", *data, "--set", "train.steps=10", "--set", "train.lr=0.3").done().out
+    assert "note: the training loss has " in said
+    assert "ends below the untouched backbone" in said
+    assert said.count("lower the learning rate: --set train.lr=0.075") == 1

@@ -127,6 +127,11 @@ def describe_result(run: "Run") -> None:
             output.say(f"  {title}: zero-shot {percent(was)} → after {percent(now)}")
     for name, kept in record.get("retention", {}).items():
         output.say(f"  not adapted for: {name} {percent(kept['before'])} → {percent(kept['after'])} (n = {kept['n']})")
+    remarks = record.get("learning", {}).get("remarks", ())
+    for remark in remarks:
+        output.say(f"  note: {remark['what']}")
+    for fix in dict.fromkeys(remark["fix"] for remark in remarks if remark["fix"]):
+        output.say(f"        {fix}")
     gap = record.get("merge_gap")
     output.say(
         f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring · "
