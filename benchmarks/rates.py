@@ -1,87 +1,95 @@
-"""Which learning rates the `small` preset should take: the mini CLIP on handwritten digits, validation images only.
+"""Which learning rates the `small` preset should take, on validation images only.
 
-    python benchmarks/rates.py [METHOD …] [--shots 1 4 16] [--seeds 101]
+    python benchmarks/rates.py [METHOD …] --root DATA --model MODEL --cache FILE.jsonl [--on digits-10 wide-101 …]
+        [--shots 4] [--seeds 101] [--rates 5e-3 1e-2] [--set train.steps=200]
 
-Trains every method at every rate of its grid and prints the mean accuracy on the 200 validation digits, on which no
-table is tested, beside the drawn world's shapes (what was forgotten). The seeds are not the tables' (1, 2, 3), and
-the test split is never opened.
+Trains every method at every rate of its grid on every material of `small_preset.py` and prints the accuracies on all
+validation images, on which no table is tested. The seeds are not the tables' (1, 2, 3), and the test split is never
+opened. Every run is a line of --cache and is not made again, so the command may be stopped and called again; the cheap
+materials come first.
 """
 
 import argparse
-import dataclasses
-import itertools
 import json
+import os
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
-from cliptune.datasets import open_set
-from cliptune.datasets.base import ImageSet, prompts
-from cliptune.datasets.pixels import Pixels
-from cliptune.models.backbone import Backbone, load
-from cliptune.pipeline import make_lesson, prepare
-from cliptune.recipe import load_tables
-from cliptune.tasks.classify import merged_scorer, predict
-from cliptune.training.loop import fit
+from small_preset import MATERIALS, Cell, Material, backbone_of, opened, plan_of
 
 GRID = {
-    "bitfit": (1e-2, 3e-2, 1e-1),
+    "bitfit": (3e-3, 1e-2, 3e-2),
     "full": (5e-5, 1e-4, 3e-4),
-    "lora": (5e-3, 1e-2, 2e-2, 4e-2),
-    "lora_xs": (5e-3, 1e-2, 2e-2, 4e-2),
-    "dora": (5e-3, 1e-2, 2e-2, 4e-2),
+    "lora": (5e-3, 1e-2, 2e-2),
+    "lora_xs": (5e-3, 1e-2, 2e-2),
+    "dora": (5e-3, 1e-2, 2e-2),
     "ast": (3e-4, 6e-4, 1.5e-3),
 }
 
 
-def score(
-    backbone: Backbone, digits: ImageSet, shapes: ImageSet, name: str, options: dict
-) -> tuple[float, float, float]:
-    """Validation accuracy, accuracy on drawn shapes, seconds."""
-    plan = prepare(load_tables(name), options, preset="small", backbone=backbone, imageset=digits, device="cpu")
+def score(cell: Cell, root: str, model: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Accuracy on all validation images, steps, the first and the last loss, seconds."""
+    from cliptune.datasets.pixels import Pixels
+    from cliptune.tasks.classify import predict, scorer_of
+    from cliptune.training.events import Step
+    from cliptune.training.loop import fit
+
+    plan = plan_of(cell, root, model, **options)
     adapter, began = plan.attach(), time.perf_counter()
-    for _ in fit(adapter, make_lesson(plan), plan.machine):
-        pass
+    losses = [event.parts["ce"] for event in fit(adapter, plan.lesson(), plan.machine) if isinstance(event, Step)]
     seconds = time.perf_counter() - began
-    found = []
-    for held, items in ((digits, digits.val), (shapes, shapes.test)):
-        tokens = backbone.tokens(prompts(held.classes, held.templates[0]))
-        pixels = Pixels(held, items, backbone.preprocess)
-        found.append(
-            float(predict(merged_scorer(adapter.model, tokens), pixels, backbone, plan.machine, 256).correct.mean())
-        )
-    return found[0], found[1], seconds
+    imageset, backbone = opened(cell.material, root), backbone_of(cell.material, model)
+    pixels = Pixels(imageset, imageset.val, backbone.preprocess)
+    right = predict(scorer_of(adapter, plan.tokens), pixels, backbone, plan.machine, 256).correct
+    ends = {"first_loss": losses[0], "last_loss": statistics.mean(losses[-5:])} if losses else {}
+    return {"accuracy": float(right.mean()), "n": len(right), "steps": len(losses), "seconds": seconds, **ends}
+
+
+def kept(cache: Path) -> dict[str, dict[str, Any]]:
+    """The runs of a cache by what they were."""
+    lines = cache.read_text("utf-8").splitlines() if cache.is_file() else []
+    return {found["run"]: found for found in map(json.loads, lines)}
+
+
+def known_or_made(cell: Cell, options: dict[str, Any], given: argparse.Namespace, known: dict[str, Any]) -> Any:
+    """A run's line of the cache; made now and written there where it is missing."""
+    run = f"{cell.material.key} {cell.method} {cell.shots} {cell.seed} {json.dumps(options, sort_keys=True)}"
+    if run not in known:
+        known[run] = {"run": run, **score(cell, given.root, given.model, options)}
+        with given.cache.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(known[run]) + "\n")
+    return known[run]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*", default=list(GRID))
-    parser.add_argument("--shots", nargs="+", type=int, default=[1, 4, 16])
+    parser.add_argument("--root", default="")
+    parser.add_argument("--model", default="mini", help="a small CLIP of photographs")
+    parser.add_argument("--cache", type=Path, required=True, help="JSON lines, one a run")
+    parser.add_argument("--on", nargs="+", choices=[material.key for material in MATERIALS], default=["digits-10"])
+    parser.add_argument("--shots", nargs="+", type=int, default=[4])
     parser.add_argument("--seeds", nargs="+", type=int, default=[101])
     parser.add_argument("--rates", nargs="+", type=float, help="instead of the grid")
     parser.add_argument("--set", nargs="+", default=[], help="more settings, key=value in JSON")
-    parser.add_argument("--out", type=Path, help="JSON lines, one a run")
     given = parser.parse_args()
-    backbone, digits, shapes = load("mini"), open_set("digits"), open_set("world/shapes")
-    shapes = dataclasses.replace(shapes, test=shapes.test[::2])
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     more = {key: json.loads(value) for key, value in (text.split("=", 1) for text in given.set)}
-    for name in given.methods:
-        for rate in given.rates or GRID[name]:
-            cells = []
-            for shots, seed in itertools.product(given.shots, given.seeds):
-                options = {"protocol.shots": shots, "protocol.seed": seed, "train.lr": rate, **more}
-                cells.append((shots, *score(backbone, digits, shapes, name, options)))
-                if given.out:
-                    with given.out.open("a") as file:
-                        file.write(json.dumps({"method": name, "lr": rate, "seed": seed, "cell": cells[-1]}) + "\n")
-            by_shots = {n: statistics.mean(c[1] for c in cells if c[0] == n) for n in given.shots}
-            row = "  ".join(f"{n}: {100 * value:5.1f}" for n, value in by_shots.items())
-            kept, seconds = statistics.mean(c[2] for c in cells), statistics.mean(c[3] for c in cells)
-            mean = 100 * statistics.mean(by_shots.values())
-            print(
-                f"{name:8} lr {rate:7.0e}  {row}  mean {mean:5.1f}  shapes {100 * kept:.1f}  {seconds:.1f} s",
-                flush=True,
-            )
+    materials: list[Material] = [material for material in MATERIALS if material.key in given.on]
+    known = kept(given.cache)
+    for material in materials:
+        for name in given.methods:
+            for rate in given.rates or GRID[name]:
+                options = {**more, "train.lr": rate}
+                cells = [Cell(material, name, shots, seed) for shots in given.shots for seed in given.seeds]
+                values = [known_or_made(cell, options, given, known) for cell in cells]
+                accuracies = "  ".join(f"{100 * found['accuracy']:5.1f}" for found in values)
+                mean = 100 * statistics.mean(found["accuracy"] for found in values)
+                seconds = sum(found["seconds"] for found in values)
+                line = f"{material.key:18} {name:8} lr {rate:7.0e}  {accuracies}  mean {mean:5.1f}"
+                print(f"{line}  {values[-1]['steps']} steps  {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

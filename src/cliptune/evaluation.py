@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -23,7 +24,7 @@ from cliptune.datasets.episodes import Episode, Test
 from cliptune.datasets.pixels import Pixels
 from cliptune.export import merge_gap
 from cliptune.files import write_tensors, write_text, write_whole
-from cliptune.methods.base import Adapter
+from cliptune.methods.base import Adapter, Features
 from cliptune.statistics import harmonic, wilson
 from cliptune.tasks.classify import (
     Predictions,
@@ -38,6 +39,7 @@ from cliptune.tasks.classify import (
 )
 from cliptune.tasks.open_set import open_set_measures
 from cliptune.tasks.temperature import Temperature, fit_temperature
+from cliptune.training.learned import beside, ridge_probe
 
 if TYPE_CHECKING:
     from cliptune.planning import Plan
@@ -71,6 +73,8 @@ class Evaluation:
     """float16 [n d]: image features of the first test, where the recipe keeps them"""
     retention: ImageSet | None
     retention_before: Predictions | None
+    val_probe: np.ndarray | None
+    """which validation images a linear probe on the backbone's features tells rightly, bool [n]"""
     seconds: float
     """spent measuring the backbone"""
 
@@ -96,6 +100,7 @@ class Evaluation:
             features=features,
             retention=held,
             retention_before=_zero_shot_on(plan, plan.backbone.model, held) if held else None,
+            val_probe=_probe(plan, val) if len(val) else None,
             seconds=time.perf_counter() - began,
         )
 
@@ -123,6 +128,10 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
     if val is not None and evaluation.val_zero_shot is not None:
         metrics["validation"] = measure(val, plan.episode.classes)
         metrics["validation_zero_shot"] = measure(evaluation.val_zero_shot, plan.episode.classes)
+    validation = {}
+    if val is not None and evaluation.val_zero_shot is not None and evaluation.val_probe is not None:
+        others = {"zero_shot": evaluation.val_zero_shot.correct, "linear_probe": evaluation.val_probe}
+        validation = {"on_validation": beside(val.correct, others)}
     for name, each in evaluation.tests.items():
         write_predictions(folder, name, name == next(iter(evaluation.tests)), each, after[name])
     main, predictions = next(iter(evaluation.tests.values())), next(iter(after.values()))
@@ -132,6 +141,7 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
     write_thumbnails(main.pixels, rows, folder / "thumbnails")
     return {
         "metrics": metrics,
+        **validation,
         "inference_images_per_second": speed,
         "retention": _retention(plan, merged or adapter.model, evaluation),
         "gallery": rows,
@@ -146,6 +156,16 @@ def _on_validation(plan: "Plan", score: Scorer, val: Pixels) -> tuple[Prediction
     logits: list[Tensor] = []
     found = _predict(plan, Scorer(score.features, remembering(score.logits, logits, torch.float32)), val)
     return found, fit_temperature(torch.cat(logits).numpy(), found.labels)
+
+
+def _probe(plan: "Plan", val: Pixels) -> np.ndarray:
+    """Which validation images a linear probe on the untouched features of the training images tells rightly."""
+    score, found = scorer(plan.backbone, plan.tokens), []
+    for pixels in (plan.pixels(plan.episode.train), val):
+        kept: list[Tensor] = []
+        _predict(plan, Scorer(remembering(score.features, kept, torch.float32), score.logits), pixels)
+        found.append(Features(torch.cat(kept), pixels.labels))
+    return ridge_probe(*found)
 
 
 def _on_test(

@@ -22,6 +22,7 @@ from cliptune.methods import METHODS
 from cliptune.methods.base import Method
 from cliptune.models import zoo
 from cliptune.recipe import KINDS, assemble, find_method, load_tables, shipped
+from cliptune.recipe_presets import preset_of
 from cliptune.settings import field_help, plain
 
 MADE = "<!-- Made by `make docs` from the method's own file. -->"
@@ -75,12 +76,12 @@ def _settings(kind: type[Method]) -> list[str]:
         (key, defaults[key], text, {preset: values.get(f"method.{key}") for preset, values in presets.items()})
         for key, text in field_help(kind).items()
     ]
-    told = [kind.presets.get(preset, {}) for preset in names]
+    told = [_own(kind, preset) for preset in names]
     for key in dict.fromkeys(key for preset in told for key in preset if "." in key):
         section, _, name = key.partition(".")
         default = plain(getattr(KINDS[section](), name))
         given = {preset: values.get(key, default) for preset, values in presets.items()}
-        if any(given[preset] != default for preset in names if key in kind.presets.get(preset, {})):
+        if any(given[preset] != default for preset in names if key in _own(kind, preset)):
             rows.append((key, default, field_help(KINDS[section])[name], given))
     if not rows:
         return ["None."]
@@ -103,6 +104,11 @@ def _presets(kind: type[Method]) -> list[str]:
     """Those that set something of their own."""
     own = [preset for preset in ("paper", "small") if "classify" in kind.tasks]
     return [*own, *(preset for preset in kind.presets if preset.startswith("segment/"))]
+
+
+def _own(kind: type[Method], preset: str) -> Mapping[str, Any]:
+    """What a preset sets; of segmentation without what all methods share there."""
+    return kind.presets.get(preset, {}) if preset.startswith("segment/") else preset_of(kind, preset)
 
 
 def _values(name: str, preset: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from cliptune.tracking import Trackers, installed
 from cliptune.training.checkpoint import Checkpoint
 from cliptune.training.compute import training
 from cliptune.training.events import Event, Measured
+from cliptune.training.learned import learned
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import AnyLesson, fit
 
@@ -217,6 +218,8 @@ def _finish(plan: AnyPlan, folder: Path, adapter: Any, evaluation: Any, record: 
     record["images_per_second"] = meter.images_per_second
     if meter.training:
         record["training"] = meter.training
+    record |= learned(record, plan.recipe, folder / "metrics.jsonl")
+    record.pop("on_validation", None)  # told as part of it
     record["peak_memory_bytes"] = plan.machine.peak_memory_bytes()
     record |= {"status": "finished", "finished": _now()}
     save_adapter(folder / "adapter", adapter, model_card(record))

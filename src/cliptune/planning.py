@@ -27,6 +27,7 @@ from cliptune.models.segmenter import Segmenter
 from cliptune.models.towers import unknown_part
 from cliptune.protocols import make_episode, resolved
 from cliptune.recipe import Recipe
+from cliptune.recipe_presets import is_trained_by_steps, length_notes
 from cliptune.records import episode_record
 from cliptune.tasks import with_task
 from cliptune.training.compute import Compute, choose_device, compute, refuse_inference_tensors, seeded, usual_torch
@@ -34,6 +35,7 @@ from cliptune.training.early_stopping import refuse_long_warmup, refuse_without_
 from cliptune.training.loop import AnyLesson, Lesson, stream_seed
 from cliptune.training.losses import self_consistency
 from cliptune.training.memory import chunks_for, standing_bytes
+from cliptune.training.mirroring import UNKNOWN, Mirroring, decide
 
 TEST_CACHE_BYTES = 4 << 30
 """decoded test images that are kept between measuring the backbone and measuring the adapter"""
@@ -73,6 +75,17 @@ class AnyPlan(Protocol):
     def told(self) -> dict[str, Any]:
         """What run.json says of data and protocol."""
 
+    def augment(self) -> Augment:
+        """How the training images are varied."""
+
+    @property
+    def mirroring(self) -> Mirroring | None:
+        """What was decided about that before training, where the data set leaves it to its images."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the recipe does not count, in words."""
+
     def summary(self) -> str:
         """Data, protocol and numbers of images, in a line."""
 
@@ -93,17 +106,22 @@ class Plan:
     machine: Compute
     typed: frozenset[Path] = frozenset()
     """Python files that a person typed as data; no other one is run"""
+    mirroring: Mirroring | None = None
+    """what was decided about the training images, where the data set leaves it to them"""
+    notes: tuple[str, ...] = ()
+    """what of the recipe does not count, in words"""
 
     @property
     def prompts(self) -> list[str]:
         return prompts(self.episode.classes, self.episode.template)
 
+    def augment(self) -> Augment:
+        """How the training images are varied."""
+        return self.episode.imageset.augment.chosen(self.recipe.train.augment, self.recipe.train.crop)
+
     def pixels(self, items: Iterable[Any]) -> Pixels:
         """The given items, with the training augmentation this recipe asks for."""
-        declared, train = self.episode.imageset.augment, self.recipe.train
-        kind = declared.kind if train.augment == "data" else train.augment
-        augment: Augment = dataclasses.replace(declared, kind=kind, crop=train.crop)
-        return Pixels(self.episode.imageset, tuple(items), self.backbone.preprocess, augment)
+        return Pixels(self.episode.imageset, tuple(items), self.backbone.preprocess, self.augment())
 
     def test_pixels(self, test: Test) -> Pixels:
         """The images of a test; all tests together keep as many decoded ones as a single one would."""
@@ -258,7 +276,12 @@ def prepare(
         final = dataclasses.replace(final, train=dataclasses.replace(final.train, chunk=chunk, text_chunk=text_chunk))
     refuse_long_warmup(final, len(episode.train))
     refuse_without_images(final, len(episode.val))
-    return Plan(final, backbone, episode, tokens, machine, typed)
+    mirroring = None
+    if final.train.augment == "data" and imageset.augment.kind == "auto" and is_trained_by_steps(final.method):
+        stands_in = outline and not backbone.source
+        mirroring = UNKNOWN if stands_in else machine.group.on_main(lambda: decide(imageset, backbone))
+        final = dataclasses.replace(final, train=dataclasses.replace(final.train, augment=mirroring.augment))
+    return Plan(final, backbone, episode, tokens, machine, typed, mirroring, length_notes(tables, final.preset))
 
 
 def _load(name: str, outline: bool) -> Backbone:

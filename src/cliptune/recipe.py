@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cliptune import registry, settings
 from cliptune.errors import UserError
@@ -20,6 +20,7 @@ from cliptune.methods.base import Method
 from cliptune.models.shortcuts import Shortcuts
 from cliptune.protocols import shots_of
 from cliptune.recipe_numbers import check_numbers
+from cliptune.recipe_presets import fill, foreign_lengths, overlay, preset_of
 from cliptune.recipe_tables import (
     DataSettings,
     EvaluateSettings,
@@ -34,8 +35,6 @@ from cliptune.texts import read_text
 
 SMALL_BACKBONE = 20_000_000
 """parameters under which `preset = "auto"` takes the small preset"""
-FULL_DATA_EPOCHS = 10
-"""CLIP-DoRA's, for domain generalization"""
 
 
 @dataclass(frozen=True)
@@ -113,26 +112,6 @@ ONLY_CLASSIFY: dict[str, tuple[Any, ...]] = {
 }
 """settings that segmentation does not read, and the values that say nothing"""
 
-MEDVLSM: dict[str, Any] = {
-    "train.schedule": "plateau",
-    "train.weight_decay": 1e-3,
-    "train.clip": 0.5,
-    "train.epochs": 1000,
-    "train.validate_every": "epoch",
-    "train.patience": 20,
-    "train.min_delta": 1e-4,
-}
-"""medvlsm's training of CLIPSeg, for every method (its least of ten epochs follows from the patience)"""
-PUBLISHED_RATES = {"driver": {"train.lr": 2e-3, "train.batch": 128}, "yaml": {"train.lr": 2e-4, "train.batch": 16}}
-SEGMENT_SMALL: dict[str, Any] = {
-    "train.epochs": 8,
-    "train.batch": 16,
-    "train.lr": 1e-3,
-    "train.augment": "affine",
-    "segment.decoder_lr": 1e-3,
-}
-"""for the mini CLIPSeg; these and the methods' rates were chosen on validation images of world/glyphs, seed 1"""
-
 
 def shipped() -> dict[str, Path]:
     """The recipes that come with the package, by name."""
@@ -204,6 +183,10 @@ def assemble(
             raise UserError(f"{section} = {table!r}: not a table", f"write [{section}] and its settings below")
     header = settings.build(Header, dict(tables.get("recipe", {})), "recipe")
     merged: dict[str, dict[str, Any]] = {section: dict(tables.get(section, {})) for section in ("method", *SECTIONS)}
+    chosen = _preset(preset if preset != "auto" else header.preset, parameters)
+    for key in foreign_lengths(tables, chosen):
+        del merged["train"][key]
+    overlay(merged["train"], options or {})
     for key, value in (options or {}).items():
         if key in ("name", "method.name"):
             raise UserError(
@@ -221,31 +204,14 @@ def assemble(
     for key in options or {}:
         if "." not in key:
             _refuse_bare(key, method_class)
-    chosen = _preset(preset if preset != "auto" else header.preset, parameters)
     segments = bool(merged["segment"]) or "segment" in tables
-    for key, value in _defaults(method_class, chosen, merged["segment"] if segments else None).items():
-        section, _, name = key.rpartition(".")
-        merged[section or "method"].setdefault(name, value)
+    fill(merged, preset_of(method_class, chosen, merged["segment"] if segments else None))
     sections: dict[str, Any] = {
         name: settings.build(KINDS[name], merged[name], name) for name in SECTIONS if name != "segment" or segments
     }
     method = settings.build(method_class, merged["method"])
     _refuse_foreign(method, sections)
     return Recipe(method=method, preset=chosen, **sections)
-
-
-def _defaults(method: type[Method], preset: str, segment: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a preset sets for a method: dotted key → value; of segmentation what its table makes of it."""
-    if segment is None:
-        return dict(method.presets.get(preset, {}))
-    own = method.presets.get(f"segment/{preset}", {})
-    if preset == "small":
-        return {**SEGMENT_SMALL, **own}
-    published = settings.convert(segment.get("published", "driver"), Literal["driver", "yaml"], "segment.published")
-    task = MEDVLSM | PUBLISHED_RATES[published]
-    if "train.lr" in own:  # a rate for the towers; the decoder keeps the published one
-        task["segment.decoder_lr"] = task["train.lr"]
-    return {**task, **own}
 
 
 def _refuse_foreign(method: Method, sections: Mapping[str, Any]) -> None:
@@ -290,14 +256,3 @@ def _preset(preset: str, parameters: int | None) -> str:
     if preset == "auto":
         return "small" if parameters is not None and parameters < SMALL_BACKBONE else "paper"
     return preset
-
-
-def steps_of(recipe: Recipe, images: int) -> int:
-    """Optimiser steps of the main phase for that many training images."""
-    train = recipe.train
-    if train.steps != "auto":
-        return train.steps
-    shots = recipe.shots
-    if train.epochs or shots is None:
-        return (train.epochs or FULL_DATA_EPOCHS) * -(-images // train.batch)
-    return max(train.least_steps, train.steps_per_shot * shots)

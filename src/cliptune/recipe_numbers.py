@@ -12,8 +12,10 @@ def check_numbers(recipe: "Recipe") -> None:
     """Refuse numbers no run can use."""
     lowest = {
         "train.epochs": 0,
+        "train.passes": 0,
         "train.steps_per_shot": 1,
         "train.least_steps": 0,
+        "train.most_steps": 0,
         "train.batch": 1,
         "train.chunk": 0,
         "train.text_chunk": 0,
@@ -45,6 +47,11 @@ def check_numbers(recipe: "Recipe") -> None:
             raise UserError(f"{key} = {tables[section][name]} makes no sense", f"{key} has to be at least {bound}")
     if recipe.train.steps != "auto" and recipe.train.steps < 1:
         raise UserError(f"train.steps = {recipe.train.steps} makes no sense", "at least 1, or auto")
+    if 0 < recipe.train.most_steps < recipe.train.least_steps:
+        raise UserError(
+            f"train.most_steps = {recipe.train.most_steps} is less than train.least_steps = {recipe.train.least_steps}",
+            "raise train.most_steps, or set it to 0 for no limit",
+        )
     if isinstance(recipe.protocol.shots, int) and recipe.protocol.shots < 1:
         raise UserError(f"protocol.shots = {recipe.protocol.shots} makes no sense", "at least 1, or all")
     low, high = recipe.train.crop

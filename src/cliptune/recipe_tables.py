@@ -63,13 +63,19 @@ class ProtocolSettings:
 @dataclass(frozen=True)
 class TrainSettings:
     steps: int | Literal["auto"] = "auto"
-    """optimiser steps; auto goes by epochs, else by steps_per_shot"""
+    """optimiser steps; auto goes by epochs, else by passes, else by steps_per_shot"""
     epochs: int = 0
-    """passes over the training images; 0 goes by steps_per_shot, or is 10 where all images are trained on"""
+    """whole epochs over the training images; 0 goes by passes or steps_per_shot, or is 10 where all images are trained
+    on"""
+    passes: int = 0
+    """few-shot: steps = this × training images / batch, not under least_steps nor over most_steps; 0 goes by
+    steps_per_shot"""
     steps_per_shot: int = 500
-    """steps = this × shots (CLIP-LoRA)"""
+    """few-shot: steps = this × shots, however many classes (CLIP-LoRA)"""
     least_steps: int = 0
-    """never fewer steps than this when they come from steps_per_shot"""
+    """at least so many steps where they come from passes or steps_per_shot"""
+    most_steps: int = 0
+    """at most so many steps where they come from passes or steps_per_shot; 0 sets no limit"""
     batch: int = 32
     """images per step; the last batch of an epoch may be smaller"""
     chunk: int = 0
@@ -97,10 +103,12 @@ class TrainSettings:
     """AdamW's decay rates"""
     eps: float = 1e-8
     """AdamW's floor"""
-    augment: Literal["data", "photo", "affine", "none"] = "data"
-    """data takes what the data set declares; photo: random crop and flip; affine: light geometry, no flip"""
+    augment: Literal["data", "photo", "crop", "affine", "none"] = "data"
+    """data takes what the data set declares, and for your own images decides from them before training whether they may
+    be mirrored; photo: random crop, half mirrored; crop: random crop, never mirrored; affine: light geometry, never
+    mirrored"""
     crop: tuple[float, float] = (0.08, 1.0)
-    """photo only: area range of the random crop"""
+    """photo and crop only: area range of the random crop"""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """arithmetic of the image tower's products; all else stays float32. auto: 16 bits for large backbones where the
     device has instructions for it"""

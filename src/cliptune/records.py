@@ -12,6 +12,7 @@ from cliptune.datasets.episodes import Episode
 from cliptune.errors import UserError
 from cliptune.files import is_leftover
 from cliptune.methods.base import Adapter
+from cliptune.recipe_presets import is_trained_by_steps
 from cliptune.run_folder import HIDDEN, RunFolder
 from cliptune.runs import read_record
 from cliptune.settings import plain
@@ -38,6 +39,7 @@ def describe(plan: "AnyPlan", adapter: Adapter, folder: Path) -> dict[str, Any]:
             "identity": dataclasses.asdict(backbone.identity),
         },
         **plan.told(),
+        **training_images(plan),
         "trainable_parameters": trained,
         "trainable_percent": 100 * trained / backbone.parameters,
         "sites": adapter.adapted_sites(),
@@ -47,6 +49,16 @@ def describe(plan: "AnyPlan", adapter: Adapter, folder: Path) -> dict[str, Any]:
     }
     facts = adapter.facts()
     return record | ({"selection": facts} if "picked" in facts else {"facts": facts} if facts else {})
+
+
+def training_images(plan: "AnyPlan") -> dict[str, Any]:
+    """How training images are varied, and what decided it; empty where nothing is trained by steps."""
+    if not is_trained_by_steps(plan.recipe.method):
+        return {}
+    augment = plan.augment()
+    mirrored = augment.flip if augment.kind == "photo" else 0.0
+    decided = {"decided": plan.mirroring.told()} if plan.mirroring else {}
+    return {"training_images": {"kind": augment.kind, "mirrored": mirrored, "told": augment.told(), **decided}}
 
 
 def episode_record(episode: Episode) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
 from cliptune.models.segmenter import Marker, Segmenter
 from cliptune.recipe import Recipe, SegmentSettings
+from cliptune.recipe_presets import length_notes
 from cliptune.tasks.segment import Answers, Segment, answer, gallery, marked, measure, overlay, to_csv
 from cliptune.training.compute import Compute, compute, refuse_inference_tensors, seeded
 from cliptune.training.early_stopping import refuse_long_warmup, refuse_without_images
@@ -52,6 +53,12 @@ class SegmentPlan:
     preprocess: Preprocess
     """the segmenter's, at the recipe's side"""
     machine: Compute
+    notes: tuple[str, ...] = ()
+    """what of the recipe does not count, in words"""
+
+    @property
+    def mirroring(self) -> None:
+        """Nothing is decided from the images: they are varied only as far as the recipe asks."""
 
     @property
     def settings(self) -> SegmentSettings:
@@ -65,11 +72,12 @@ class SegmentPlan:
 
     def pixels(self, items: tuple[MaskItem, ...], augmented: bool = False) -> MaskPixels:
         """The given items, if asked with the training augmentation of the recipe."""
-        train = self.recipe.train
-        kind = "none" if train.augment == "data" or not augmented else train.augment
-        augment = Augment(kind=kind, crop=train.crop)
-        episode = self.episode
+        augment, episode = self.augment() if augmented else Augment(kind="none"), self.episode
         return MaskPixels(episode.maskset, items, self.preprocess, episode.prompt, augment, TEST_CACHE_BYTES)
+
+    def augment(self) -> Augment:
+        """How the training images are varied, their masks with them."""
+        return Augment(kind="none").chosen(self.recipe.train.augment, self.recipe.train.crop)
 
     def attach(self) -> WithDecoder:
         """The method attached to the segmenter; its first numbers depend on the seed alone."""
@@ -290,7 +298,7 @@ def prepare_segment(
     refuse_without_images(final, len(episode.val))
     refuse_long_warmup(final, len(episode.train))
     preprocess = dataclasses.replace(backbone.preprocess, size=side, crop=side, squash=True)
-    plan = SegmentPlan(final, backbone, episode, preprocess, machine)
+    plan = SegmentPlan(final, backbone, episode, preprocess, machine, length_notes(tables, final.preset))
     if final.method.phases() and not plan.size().most:
         raise UserError(
             f"{final.method.name} with segment.decoder = {chosen.decoder} trains nothing", "--set segment.decoder=all"

@@ -59,7 +59,7 @@ def test_folder_per_class(tmp_path):
     assert found.name == "photos"
     assert found.classes == ("Zebra", "cat", "dog")
     assert found.templates == ("a photo of a {}.",)
-    assert found.augment.kind == "photo"
+    assert found.augment.kind == "auto"  # decided from the images
     assert found.split == "made here, seed 0"
     assert Counter(item.label for item in every(found)) == {0: 3, 1: 22, 2: 10}
     assert {"cat/near/far/UPPER.JPG", "cat/colt's foot (1).png"} <= {item.path for item in every(found)}

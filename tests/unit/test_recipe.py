@@ -1,6 +1,7 @@
 """Recipes: four layers, strict, and a file that repeats the run."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from cliptune.recipe import (
     load_tables,
     resolve,
     shipped,
-    steps_of,
 )
+from cliptune.recipe_presets import LENGTHS, SMALL, preset_of, steps_of
 from tests.conftest import every_method, every_segmenting_method
 
 
@@ -45,7 +46,7 @@ def test_layers_default_preset_file_option() -> None:
 def test_a_preset_changes_only_what_it_names() -> None:
     small, paper = resolve("dora", preset="small"), resolve("dora", preset="paper")
     assert small.train.lr == DoRA.presets["small"]["train.lr"] != paper.train.lr
-    assert small.train.least_steps == DoRA.presets["small"]["train.least_steps"]
+    assert small.train.passes == SMALL["train.passes"] != paper.train.passes
     assert small.train.weight_decay == paper.train.weight_decay
     assert small.method == paper.method
 
@@ -275,6 +276,12 @@ def test_the_essence_is_what_decides_the_result() -> None:
     [
         ({"train.steps_per_shot": 500, "protocol.shots": 4}, 40, 2000),
         ({"train.steps_per_shot": 10, "train.least_steps": 60, "protocol.shots": 4}, 40, 60),
+        ({"train.steps_per_shot": 500, "train.most_steps": 90, "protocol.shots": 4}, 40, 90),
+        ({"train.passes": 10, "protocol.shots": 4}, 400, 125),
+        ({"train.passes": 10, "train.least_steps": 130, "protocol.shots": 4}, 400, 130),
+        ({"train.passes": 10, "train.most_steps": 120, "protocol.shots": 4}, 400, 120),
+        ({"train.epochs": 3, "train.passes": 10, "train.least_steps": 60}, 40, 6),
+        ({"train.passes": 5, "protocol.shots": "all"}, 400, 130),
         ({"train.epochs": 3, "train.batch": 32}, 40, 6),
         ({"train.epochs": 3, "train.batch": 32}, 64, 6),
         ({"train.steps": 5, "train.epochs": 3}, 40, 5),
@@ -282,3 +289,75 @@ def test_the_essence_is_what_decides_the_result() -> None:
 )
 def test_steps(options: dict, images: int, steps: int) -> None:
     assert steps_of(resolve("lora", options), images) == steps
+
+
+TRAINED = [name for name in METHODS if SMALL.items() <= preset_of(find_method(name), "small").items()]
+
+
+def test_every_method_trained_by_steps_has_the_small_presets_length() -> None:
+    classifying = [name for name in METHODS if "classify" in find_method(name).tasks]
+    phases = {name: find_method(name)().phases() for name in classifying}
+    assert [name for name in classifying if any(phase.kind == "gradient" for phase in phases[name])] == TRAINED
+    for name in TRAINED:
+        assert not {f"train.{key}" for key in LENGTHS} & set(find_method(name).presets["small"])
+
+
+@pytest.mark.parametrize(("classes", "shots"), [(10, 1), (10, 16), (24, 4), (100, 4), (100, 16), (200, 16)])
+def test_steps_of_the_small_preset_follow_the_images_and_not_the_method(classes: int, shots: int) -> None:
+    names = [*TRAINED, *(name for name in shipped() if name.startswith(("few-shot", "base-to-novel", "ood")))]
+    options = {"protocol.shots": shots}
+    steps = {steps_of(resolve(name, options, "small"), classes * shots) for name in names}
+    wanted = SMALL["train.passes"] * classes * shots / SMALL["train.batch"]
+    assert steps == {max(SMALL["train.least_steps"], min(SMALL["train.most_steps"], math.ceil(wanted)))}
+
+
+class TestOneLengthWins:
+    """Of several settings that say how long training is, the one from the layer that wins counts."""
+
+    FILE = '[recipe]\npreset = "{preset}"\n[method]\nname = "lora"\n[protocol]\nshots = 4\n[train]\nepochs = 20\n'
+
+    def test_a_recipes_epochs_count_under_its_own_preset_and_under_auto(self) -> None:
+        for preset in ("small", "auto"):
+            file = write(self.FILE.format(preset=preset))
+            assert steps_of(resolve(file, parameters=1000), 40) == 40
+        assert steps_of(resolve(write(self.FILE.format(preset="paper"))), 40) == 40
+
+    @pytest.mark.parametrize("preset", ["paper", "small"])
+    def test_they_do_not_survive_another_preset(self, preset: str) -> None:
+        other = "paper" if preset == "small" else "small"
+        changed = resolve(write(self.FILE.format(preset=other)), preset=preset)
+        assert changed.train.epochs == 0
+        assert steps_of(changed, 40) == steps_of(resolve("lora", {"protocol.shots": 4}, preset), 40)
+
+    def test_a_finished_runs_recipe_changes_its_length_with_its_preset(self) -> None:
+        Path("recipe.toml").write_text(resolve("ast", {"protocol.shots": 4}, "small").to_toml(), "utf-8")
+        paper = resolve("ast", {"protocol.shots": 4}, "paper")
+        assert steps_of(resolve("recipe.toml", preset="paper"), 640) == steps_of(paper, 640)
+
+    @pytest.mark.parametrize("preset", ["paper", "small"])
+    @pytest.mark.parametrize("name", TRAINED)
+    @pytest.mark.parametrize(
+        ("typed", "steps"),
+        [
+            ({"train.steps": 7}, 7),
+            ({"train.epochs": 3}, 6),
+            ({"train.passes": 5}, 7),
+            ({"train.steps_per_shot": 9}, 36),
+        ],
+    )
+    def test_what_is_typed_wins_over_every_preset(self, name: str, preset: str, typed: dict, steps: int) -> None:
+        assert steps_of(resolve(name, {"protocol.shots": 4, **typed}, preset), 40) == steps
+
+    def test_what_is_typed_wins_over_a_file(self) -> None:
+        file = write(self.FILE.format(preset="auto"))
+        assert steps_of(resolve(file, {"train.passes": 5}), 40) == 7
+        assert steps_of(resolve(file, {"train.lr": 0.5}), 40) == 40
+
+    def test_a_recipe_of_an_earlier_version_keeps_its_steps(self) -> None:
+        text = '[recipe]\npreset = "small"\n[method]\nname = "lora"\n[protocol]\nshots = 50\n'
+        text += '[train]\nsteps = "auto"\nepochs = 0\nsteps_per_shot = 10\nleast_steps = 60\n'
+        assert steps_of(resolve(write(text)), 500) == 500
+
+    def test_a_ceiling_below_the_floor_is_refused(self) -> None:
+        with pytest.raises(UserError, match="less than train"):
+            resolve("lora", {"train.most_steps": 30}, "small")

@@ -164,7 +164,8 @@ class TestTasks:
     @pytest.mark.parametrize("task", world.tasks)
     def test_counts_and_paths(self, task):
         image_set = world.load(task=task)
-        for items, per_class in ((image_set.train, 64), (image_set.val, 16)):
+        sizes = (16, 4) if task == "combinations" else (64, 16)
+        for items, per_class in zip((image_set.train, image_set.val), sizes, strict=True):
             assert Counter(item.label for item in items) == dict.fromkeys(range(len(image_set.classes)), per_class)
         assert len(set(Counter(item.label for item in image_set.test).values())) == 1
         assert image_set.test[17].path == f"world/{task}/test/0017"
@@ -195,6 +196,7 @@ class TestTasks:
             ("counts", "a photo of one object"),
             ("pairs", f"a photo of the {world.PAIRS[0][0]} {world.PAIRS[0][1]}"),
             ("styles", "a photo of the circle"),
+            ("combinations", "a photo of the red circle"),
         ],
     )
     def test_prompts_are_sentences(self, task, prompt):
@@ -206,6 +208,11 @@ class TestTasks:
         assert not set(world.PAIRS[:half]) & HELD_OUT_PAIRS
         assert set(world.PAIRS[half:]) <= HELD_OUT_PAIRS
         assert len(set(world.PAIRS)) == 40
+
+    def test_combinations_are_every_shape_in_every_colour(self):
+        image_set = world.load(task="combinations")
+        assert set(image_set.classes) == {f"{colour} {shape}" for colour in COLOURS for shape in SHAPES}
+        assert len(image_set.classes) == len(COLOURS) * len(SHAPES) == 288
 
     def test_every_style_is_a_domain_with_every_shape(self):
         image_set = world.load(task="styles")

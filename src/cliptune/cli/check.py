@@ -121,6 +121,7 @@ def understood(plan: "AnyPlan") -> dict[str, Any]:
     told = plan.told()
     data = {key: value for key, value in told["data"].items() if key not in ("name", "root", "template")}
     return {
+        **size.facts,
         "data": told["data"]["name"],
         **data,
         "tests": {name: test["images"] for name, test in told["tests"].items()},
@@ -134,7 +135,6 @@ def understood(plan: "AnyPlan") -> dict[str, Any]:
         "trainable_parameters": size.exact,
         "trainable_least": size.least,
         "trainable_most": size.most,
-        **size.facts,
         "steps": steps,
         "step_seconds": each,
         # What comes before the first step (outputs of frozen parts that are kept) comes once.

@@ -10,6 +10,7 @@ from rich.progress import Progress as RichProgress
 
 from cliptune.cli import output
 from cliptune.cli.output import count, percent
+from cliptune.recipe_presets import is_trained_by_steps
 from cliptune.training.compute import resident_bytes
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
@@ -83,18 +84,28 @@ def describe_plan(plan: "AnyPlan") -> None:
     recipe, backbone, size = plan.recipe, plan.backbone, plan.size()
     numbers = count(size.most) if size.exact is not None else f"{count(size.least)} to {count(size.most)}"
     output.say(plan.summary())
-    for note in plan.episode.notes:
+    for note in (*plan.episode.notes, *plan.notes):
         output.say(f"note: {note}")
     output.say(
         f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
         f"({100 * size.most / backbone.parameters:.2f} %)"
     )
+    if is_trained_by_steps(recipe.method):
+        say_training_images(plan)
     train = recipe.train
     parts = [f"{number} {what}" for number, what in ((train.chunk, "images"), (train.text_chunk, "prompts")) if number]
     output.say(
         f"{recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}"
         + (f" · steps in parts of {' and '.join(parts)}" if parts else "")
     )
+
+
+def say_training_images(plan: "AnyPlan") -> None:
+    """How the training images are varied, and what decided it."""
+    output.say(f"training images: {plan.augment().told()}")
+    if plan.mirroring is not None:
+        other = "affine" if plan.augment().flip and plan.augment().kind == "photo" else "photo"
+        output.say(f"  because {plan.mirroring.why}; --set train.augment={other} overrides")
 
 
 def describe_result(run: "Run") -> None:
@@ -116,6 +127,11 @@ def describe_result(run: "Run") -> None:
             output.say(f"  {title}: zero-shot {percent(was)} → after {percent(now)}")
     for name, kept in record.get("retention", {}).items():
         output.say(f"  not adapted for: {name} {percent(kept['before'])} → {percent(kept['after'])} (n = {kept['n']})")
+    remarks = record.get("learning", {}).get("remarks", ())
+    for remark in remarks:
+        output.say(f"  note: {remark['what']}")
+    for fix in dict.fromkeys(remark["fix"] for remark in remarks if remark["fix"]):
+        output.say(f"        {fix}")
     gap = record.get("merge_gap")
     output.say(
         f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring · "

@@ -67,6 +67,7 @@ def show(
 def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dict[str, Any]:
     """Print a method's page; returns its facts."""
     from cliptune.recipe import find_method, resolve
+    from cliptune.recipe_presets import preset_of
     from cliptune.settings import parse_assignment, plain
 
     kind = find_method(name)
@@ -79,7 +80,9 @@ def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dic
     output.say(f"\non {label} ({parameters:,} numbers): trains {span} ({100 * size.most / parameters:.2f} %)")
     if size.facts:
         output.say("  " + ", ".join(f"{key} {value}" for key, value in size.facts.items()))
-    for preset, values in kind.presets.items():
+    segmenting = {preset: values for preset, values in kind.presets.items() if preset.startswith("segment/")}
+    presets = {preset: preset_of(kind, preset) for preset in ("paper", "small")} | segmenting
+    for preset, values in presets.items():
         output.say(f"{preset} preset: " + ", ".join(f"{key} = {value}" for key, value in values.items()))
     return {
         "method": name,
@@ -92,7 +95,7 @@ def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dic
         "trainable_most": size.most,
         "trainable_percent": 100 * size.most / parameters,
         "mergeable": kind.mergeable,
-        "presets": {preset: dict(values) for preset, values in kind.presets.items()},
+        "presets": {preset: dict(values) for preset, values in presets.items()},
         "page": page,
         **size.facts,
     }

@@ -4,6 +4,8 @@ An ImageSet lists items and knows how to read one. It says nothing about shots o
 `protocols/` turns an ImageSet into an Episode by a pure function.
 """
 
+import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,8 +36,9 @@ class Item:
 class Augment:
     """How training images are varied. A data set declares its own; a recipe may override the crop."""
 
-    kind: Literal["photo", "affine", "none"] = "photo"
-    """photo: random resized crop + flip; affine: light rotation, scale, shift (no flip); none: the test transform"""
+    kind: Literal["photo", "affine", "none", "auto"] = "photo"
+    """photo: random resized crop + flip; affine: light rotation, scale, shift (no flip); none: the test transform;
+    auto: decided from the images before training (`training.mirroring`)"""
     crop: tuple[float, float] = (0.08, 1.0)
     """photo only: area range of the crop, fractions of the image (CLIP-LoRA 0.08–1, CLIP-AST and Tip-Adapter 0.5–1)"""
     flip: float = 0.5
@@ -46,6 +49,32 @@ class Augment:
     """affine only: largest relative change of size"""
     shift: float = 0.1
     """affine only: largest shift, in half image widths"""
+
+    def chosen(self, setting: str, crop: tuple[float, float]) -> "Augment":
+        """What a recipe's `train.augment` and `train.crop` make of what the data set declares."""
+        changed = dataclasses.replace(self, crop=crop)
+        if setting == "data":
+            return changed
+        if setting == "crop":
+            return dataclasses.replace(changed, kind="photo", flip=0.0)
+        return dataclasses.replace(changed, kind=setting)  # type: ignore[arg-type]
+
+    def told(self) -> str:
+        """
+        >>> Augment().told()
+        'random crops of 8–100 % of the area, half of them mirrored'
+        >>> Augment(kind="affine").told()
+        'turned by up to 7°, sized by up to 12 %, shifted by up to 5 % of the width; never mirrored'
+        """
+        if self.kind == "photo":
+            mirrored = {0.0: "never mirrored", 0.5: "half of them mirrored"}
+            share = mirrored.get(self.flip, f"{100 * self.flip:g} % of them mirrored")
+            return f"random crops of {100 * self.crop[0]:g}–{100 * self.crop[1]:g} % of the area, {share}"
+        if self.kind == "affine":
+            turned, sized, shifted = math.degrees(self.rotate), 100 * self.scale, 50 * self.shift
+            sized_shifted = f"sized by up to {sized:g} %, shifted by up to {shifted:g} % of the width"
+            return f"turned by up to {turned:.0f}°, {sized_shifted}; never mirrored"
+        return "as they are, not varied" if self.kind == "none" else "decided before training"
 
 
 @dataclass(frozen=True)

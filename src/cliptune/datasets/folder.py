@@ -75,7 +75,7 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None, missing: Mi
         train=items["train"],
         val=items["val"],
         test=items["test"],
-        augment=Augment(kind="photo"),
+        augment=Augment(kind="auto"),
         root=str(root),
         split=split,
         about="your own images",

@@ -55,7 +55,7 @@ class AST(Method):
             "train.crop": (0.5, 1.0),
             **PROMPTSRC,
         },
-        "small": {"train.lr": 6e-4, "train.steps_per_shot": 10, "train.least_steps": 60, **PROMPTSRC},
+        "small": {"train.lr": 6e-4, **PROMPTSRC},
         "segment/paper": {"train.lr": 1e-5},
         "segment/small": {"train.lr": 4e-4},
     }

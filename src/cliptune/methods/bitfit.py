@@ -15,7 +15,7 @@ from transformers import CLIPModel
 
 from cliptune.methods.base import Adapter, Method, Size, exactly
 from cliptune.methods.linears import Where
-from cliptune.methods.lora import PAPER, SMALL
+from cliptune.methods.lora import PAPER
 from cliptune.methods.tensors import TensorAdapter, count
 from cliptune.models import sites
 from cliptune.models.backbone import Backbone
@@ -29,7 +29,7 @@ class BitFit(Method):
     title: ClassVar[str] = "BitFit"
     presets: ClassVar = {
         "paper": {**PAPER, "train.lr": 1e-4},
-        "small": {**SMALL, "train.lr": 1e-2},
+        "small": {"train.lr": 1e-2},
         "segment/paper": {"train.lr": 1e-4},
         "segment/small": {"train.lr": 3e-3},
     }

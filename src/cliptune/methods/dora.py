@@ -24,7 +24,7 @@ from transformers import CLIPModel
 
 from cliptune.methods.base import Adapter, Size, exactly
 from cliptune.methods.linears import LinearAdapter, LowRank, LowRankLinear, Scaling, Where
-from cliptune.methods.lora import PAPER, SMALL
+from cliptune.methods.lora import PAPER
 from cliptune.models.backbone import Backbone
 from cliptune.models.products import Factors, Kept, without_autocast
 
@@ -41,7 +41,7 @@ class DoRA(LowRank):
     starts_within: ClassVar[float] = 1e-6
     presets: ClassVar = {
         "paper": PAPER,
-        "small": {**SMALL, "train.lr": 1e-2},
+        "small": {"train.lr": 1e-2},
         "segment/paper": {"rank": 8},
         "segment/small": {"train.lr": 1e-2},
     }

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from transformers import CLIPModel
 
 from cliptune.methods.base import Adapter, Method, Size, exactly
-from cliptune.methods.lora import PAPER, SMALL
+from cliptune.methods.lora import PAPER
 from cliptune.methods.tensors import TensorAdapter, count, named_tensors
 from cliptune.models.backbone import Backbone
 
@@ -26,7 +26,7 @@ class Full(Method):
     title: ClassVar[str] = "Full fine-tuning"
     presets: ClassVar = {
         "paper": {**PAPER, "train.lr": 1e-5},
-        "small": {**SMALL, "train.lr": 1e-4},
+        "small": {"train.lr": 1e-4},
         "segment/paper": {"train.lr": 1e-5, "segment.decoder": "all"},
         "segment/small": {"train.lr": 1e-4, "segment.decoder": "all"},
     }

@@ -29,8 +29,6 @@ PAPER: dict[str, Any] = {
 }
 """CLIP-LoRA's recipe, shared by LoRA-XS and DoRA: one setting for every data set"""
 
-SMALL: dict[str, Any] = {"train.steps_per_shot": 10, "train.least_steps": 60, "train.batch": 32}
-
 
 @dataclass(frozen=True)
 class LoRA(LowRank):
@@ -40,7 +38,7 @@ class LoRA(LowRank):
     title: ClassVar[str] = "CLIP-LoRA"
     presets: ClassVar = {
         "paper": PAPER,
-        "small": {**SMALL, "train.lr": 1e-2},
+        "small": {"train.lr": 1e-2},
         "segment/paper": {"rank": 8},
         "segment/small": {"train.lr": 1e-2},
     }

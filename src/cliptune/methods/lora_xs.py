@@ -24,7 +24,7 @@ from transformers import CLIPModel
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Size, at_least, exactly
 from cliptune.methods.linears import AdaptedLinear, LinearAdapter, LowRank, LowRankLinear, Scaling, Where
-from cliptune.methods.lora import PAPER, SMALL
+from cliptune.methods.lora import PAPER
 from cliptune.models.backbone import Backbone
 from cliptune.models.masks import Dropout
 from cliptune.models.products import Factors
@@ -44,7 +44,7 @@ class LoRAXS(LowRank):
     starts_within: ClassVar[float] = 1e-3
     presets: ClassVar = {
         "paper": PAPER,
-        "small": {**SMALL, "train.lr": 1e-2},
+        "small": {"train.lr": 1e-2},
         "segment/small": {"train.lr": 1e-2},
     }
 

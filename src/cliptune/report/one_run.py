@@ -20,7 +20,7 @@ from cliptune.report.tables import (
     run_row,
     why_unpaired,
 )
-from cliptune.report.training import selection, steps, validations
+from cliptune.report.training import selection, steps, validations, with_remarks
 
 COST = {
     "trainable_parameters": ("trainable parameters", words.count),
@@ -49,7 +49,7 @@ def page_of(record: Record) -> Page:
         title=record.name,
         subtitle=f"{record.method} on {record.model} · {record.data} · {shots_text(record.run.get('shots'))} · "
         f"seed {words.plain(record.run.get('seed'))}",
-        verdict=verdict.of_one(record),
+        verdict=with_remarks(verdict.of_one(record), record),
         tiles=tiles(record),
         sections=[
             Section("result", "The result, image by image", result(record)),

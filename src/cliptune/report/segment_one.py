@@ -27,6 +27,7 @@ from cliptune.report.segment_tables import (
 )
 from cliptune.report.segment_words import images_told, prompts_told
 from cliptune.report.tables import Column, cost, why_unpaired
+from cliptune.report.training import with_remarks
 
 PARTS = (
     Column("n", "images", words.count),
@@ -44,7 +45,7 @@ def page_of(record: SegmentRecord) -> Page:
         title=record.name,
         subtitle=f"{record.method} on {record.model} · {record.data} · {images_told(record.run.get('shots'))} · "
         f"prompts {words.plain(record.prompt_kind)} · seed {words.plain(record.run.get('seed'))}",
-        verdict=verdict_of(record),
+        verdict=with_remarks(verdict_of(record), record),
         tiles=tiles(record),
         sections=[
             Section("result", "The result", result(record)),

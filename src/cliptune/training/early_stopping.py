@@ -17,7 +17,8 @@ from torch import Tensor
 
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Phase, fill
-from cliptune.recipe import Recipe, steps_of
+from cliptune.recipe import Recipe
+from cliptune.recipe_presets import steps_of
 from cliptune.training.compute import Compute
 from cliptune.training.events import Validated
 from cliptune.training.optim import Plateau

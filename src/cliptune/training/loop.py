@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Features, Phase
-from cliptune.recipe import Recipe, steps_of
+from cliptune.recipe import Recipe
+from cliptune.recipe_presets import steps_of
 from cliptune.tasks.classify import predict, scorer
 from cliptune.training.checkpoint import Checkpoint, Progress, State, restore_optimizer
 from cliptune.training.compute import Compute, seeded

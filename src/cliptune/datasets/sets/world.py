@@ -1,4 +1,4 @@
-"""The drawn world: seven small tasks that need no file and no download. Pictures by `cliptune.datasets.world`.
+"""The drawn world: eight small tasks that need no file and no download. Pictures by `cliptune.datasets.world`.
 
     digits     10   0 to 9 in three fonts the mini CLIP never saw
     capitals   26   A to Z in the same fonts
@@ -7,6 +7,7 @@
     counts      4   one to four equal shapes
     pairs      40   a colour and a shape: base classes are pairs the mini CLIP saw, novel ones pairs it never saw
     styles     24   circle to boat in four styles, which are its domains
+    combinations   288   every shape in every colour: many classes of few images
 
 A split is drawn when its first image is read; the pictures are the same on every run.
 """
@@ -42,8 +43,11 @@ _HALF = 20
 _SEEN = tuple((colour, shape) for shape in SHAPES for colour in COLOURS if (colour, shape) not in HELD_OUT_PAIRS)
 _NEVER = tuple((colour, shape) for shape in SHAPES for colour in COLOURS if (colour, shape) in HELD_OUT_PAIRS)
 PAIRS = _SEEN[:: len(_SEEN) // _HALF][:_HALF] + _NEVER[:_HALF]
+COMBINATIONS = tuple((colour, shape) for shape in SHAPES for colour in COLOURS)
 _PER_CLASS = {"train": 64, "val": 16}
 _TEST_PER_CLASS = {"digits": 100, "capitals": 40, "shapes": 40, "colours": 80, "counts": 200, "pairs": 25, "styles": 40}
+_FEW_PER_CLASS = {"train": 16, "val": 4, "test": 8}
+"""of `combinations`, whose classes are many"""
 _CLASSES = {
     "digits": DIGITS,
     "capitals": LETTERS,
@@ -52,6 +56,7 @@ _CLASSES = {
     "counts": ("one object", "two objects", "three objects", "four objects"),
     "pairs": tuple(f"{colour} {shape}" for colour, shape in PAIRS),
     "styles": SHAPES,
+    "combinations": tuple(f"{colour} {shape}" for colour, shape in COMBINATIONS),
 }
 _TEMPLATES = {
     "digits": ("a photo of the digit {}", "a photo of the number {}", "the digit {}", "a drawing of the digit {}"),
@@ -61,6 +66,7 @@ _TEMPLATES = {
     "counts": ("a photo of {}", "a drawing of {}", "{}"),
     "pairs": ("a photo of the {}", "a drawing of the {}", "the {}"),
     "styles": ("a photo of the {}", "a drawing of the {}", "the {}"),
+    "combinations": ("a photo of the {}", "a drawing of the {}", "the {}"),
 }
 tasks: tuple[str, ...] = tuple(_CLASSES)
 
@@ -99,7 +105,10 @@ def _style(number: int, images: int) -> str:
 
 
 def _labels(task: str, split: str) -> list[int]:
-    per_class = _TEST_PER_CLASS[task] if split == "test" else _PER_CLASS[split]
+    if task == "combinations":
+        per_class = _FEW_PER_CLASS[split]
+    else:
+        per_class = _TEST_PER_CLASS[task] if split == "test" else _PER_CLASS[split]
     return list(range(len(_CLASSES[task]))) * per_class
 
 
@@ -144,4 +153,5 @@ _SCENES: dict[str, Callable[[Random, int], Scene]] = {
     "counts": lambda rng, label: scene_of(rng, "shape", rng.randrange(len(SHAPES)), count=label + 1),
     "pairs": lambda rng, label: _coloured(rng, PAIRS[label][0], SHAPES.index(PAIRS[label][1])),
     "styles": lambda rng, label: scene_of(rng, "shape", label),
+    "combinations": lambda rng, label: _coloured(rng, COMBINATIONS[label][0], SHAPES.index(COMBINATIONS[label][1])),
 }
