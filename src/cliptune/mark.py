@@ -163,7 +163,8 @@ def measure_masks_again(
     if words is None and prompt is not None:
         kind = prompt
     if data is None:
-        maskset = open_masks(settings["name"], base, "skip", words or run.record["recipe"]["segment"]["words"] or None)
+        own = run.record["recipe"]["segment"]
+        maskset = open_masks(settings["name"], base, "skip", words or own["words"] or None, own.get("value", ()))
         items = _items(run)
         if prompt is not None:
             known = {item.image: item for part in (maskset.train, maskset.val, maskset.test) for item in part}

@@ -265,7 +265,8 @@ def prepare_segment(
         raise UserError(f"'{maskset.name}' has no masks", "give images with masks: cliptune.masks(…)")
     if backbone is not None and not isinstance(backbone, Segmenter):
         raise UserError(f"'{backbone.name}' has no decoder that marks images", "load one with cliptune.load_segmenter")
-    maskset = maskset or open_masks(data.name, data.root or None, data.missing, settings.words or None)
+    words = settings.words or None
+    maskset = maskset or open_masks(data.name, data.root or None, data.missing, words, settings.value)
     if maskset.source and maskset.prompt_types == ("p0",) and settings.prompt == "auto":
         raise UserError(
             f"'{maskset.name}' does not say what its masks mark",

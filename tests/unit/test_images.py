@@ -394,7 +394,7 @@ def test_huge_jpeg_is_never_decoded_larger(monkeypatch):
 
 def test_reduction_of_real_sizes():
     wanted = {(8000, 5000): 1, (8001, 5000): 4, (9331, 6530): 4, (12_000, 9000): 8, (30_000, 2000): 1}
-    assert {size: images._reduction(size) for size in wanted} == wanted
+    assert {size: images.reduction(size) for size in wanted} == wanted
 
 
 @pytest.mark.parametrize("as_published", [True, False])

@@ -78,7 +78,11 @@ def test_own_files_that_do_not_pair(tmp_path):
     assert found.notes[0].endswith("first 8.jpg; left out")
     other = own(tmp_path / "others", TEN[:9], [f"{n}.png" for n in range(10)])
     assert complaint(other).what == f"{other}/masks: 1 file has no image, first 9.png"
-    own(tmp_path / "third", TEN, [f"mask {n}.png" for n in range(10)])
+    own(tmp_path / "third", TEN, [f"sheet{n}of10.png" for n in range(10)])
+    error = complaint(tmp_path / "third")
+    assert "images: 10 files have no mask, first 0.jpg and " in error.what
+    assert "masks: 10 files have no image, first sheet0of10.png" in error.what
+    assert "the same file name" in error.fix
     assert "has no image with a mask" in complaint(tmp_path / "third", missing="skip").what
 
 

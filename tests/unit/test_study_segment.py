@@ -290,6 +290,7 @@ class TestEstimate:
                 (tmp_path / "mine" / part / kind).mkdir(parents=True)
                 for number in range(n):
                     pixels = np.full((8, 8, 3), 255, np.uint8)
+                    pixels[:4] = 0
                     Image.fromarray(pixels).save(tmp_path / "mine" / part / kind / f"{number}.png")
         assert mask_counts(str(tmp_path / "mine"), "", "spot") == (5, 2, 3)
         assert mask_counts(str(tmp_path / "nothing"), "", "") is None

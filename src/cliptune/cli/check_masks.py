@@ -32,7 +32,8 @@ def check_masks(
     recipe = assemble({"method": {"name": "zero_shot"}, "segment": {}}, chosen, "paper")
     data = recipe.data
     assert recipe.segment is not None
-    maskset = open_masks(data.name, data.root or None, data.missing, recipe.segment.words or None)
+    settings = recipe.segment
+    maskset = open_masks(data.name, data.root or None, data.missing, settings.words or None, settings.value)
     facts = understood(maskset)
     _say_understood(facts)
     looked = examine(maskset, MOST if most is None else most or None)

@@ -75,7 +75,7 @@ def open_set(
 def _open(name: str, root: str | None, seed: int, missing: Missing, names: str | None, typed: Set[Path]) -> ImageSet:
     path = user_path(name)
     # Standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets.
-    named = root is not None and "/" not in name and _lies_below(name, root)
+    named = root is not None and "/" not in name and lies_below(name, root)
     if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")):
         return _own_images(path, seed, names, missing)
     if path.is_file() and path.suffix == SUFFIX:
@@ -98,7 +98,7 @@ def _open(name: str, root: str | None, seed: int, missing: Missing, names: str |
     return module.load(root=root, task=task, missing=missing)
 
 
-def _lies_below(name: str, root: str) -> bool:
+def lies_below(name: str, root: str) -> bool:
     """Whether a set of that name lies below `root`."""
     from cliptune.datasets.published import is_present
 

@@ -5,9 +5,11 @@ import os
 import stat
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -80,6 +82,8 @@ _BLOCK = 1 << 20
 
 _one_large = threading.Lock()
 
+Converted = TypeVar("Converted")
+
 
 def read_file(path: Path, as_published: bool = False) -> Image.Image:
     """`decode` of a file's bytes. A file that cannot be read is named at once; nothing is tried again.
@@ -130,9 +134,18 @@ def decode(data: bytes, name: str, as_published: bool = False) -> Image.Image:
     Raises:
         UserError: no image, cut short, or so large that it may be a decompression bomb.
     """
+    return converted(data, name, _plain_rgb if as_published else _as_seen)
+
+
+def converted(data: bytes, name: str, convert: Callable[[Image.Image], Converted]) -> Converted:
+    """What `convert` makes of an image that `opened` opened; large images wait for each other, as in `decode`.
+
+    Raises:
+        UserError: as `decode`.
+    """
     try:
         with opened(data) as image, _in_line(image):
-            return _plain_rgb(image) if as_published else _as_seen(image)
+            return convert(image)
     except Image.DecompressionBombError as error:
         raise UserError(f"{name} is too large to decode safely: {error}", _SMALLER) from error
     except Image.UnidentifiedImageError as error:
@@ -188,24 +201,31 @@ def _plain_rgb(image: Image.Image) -> Image.Image:
 
 
 def _as_seen(image: Image.Image) -> Image.Image:
-    factor = _reduction(image.size)
+    factor = reduction(image.size)
     if factor > 1:
         image.draft(None, (image.width // factor, image.height // factor))  # does nothing but for JPEG
     image.load()
     image = _over_white(_upright(image))
-    factor = _reduction(image.size)
+    factor = reduction(image.size)
     return image.reduce(factor) if factor > 1 else image
 
 
-def _reduction(size: tuple[int, int]) -> int:
-    """How many times smaller: the largest of libjpeg's scales that keeps the shorter side; 1 up to `HUGE`."""
+def reduction(size: tuple[int, int]) -> int:
+    """How many times smaller `decode` makes an image of (width, height): the largest of libjpeg's scales that keeps
+    the shorter side; 1 up to `HUGE`.
+    """
     if size[0] * size[1] <= HUGE:
         return 1
     return next((factor for factor in (8, 4, 2) if min(size) // factor >= KEPT_SIDE), 1)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    turn = _UPRIGHT.get(orientation(image) or 1)
+    return turned(image, orientation(image) or 1)
+
+
+def turned(image: Image.Image, number: int) -> Image.Image:
+    """An image as EXIF's orientation `number` wants it shown; as it is for 1 and for what is no orientation."""
+    turn = _UPRIGHT.get(number)
     return image if turn is None else image.transpose(turn)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
-from cliptune.datasets.images import decode, opened, printable
+from cliptune.datasets.images import converted, decode, opened, printable
 from cliptune.datasets.inspect import CELL, file_remarks, in_chunks, listed_twice, size_remarks, write_sheet
 from cliptune.datasets.mask_episode import kind_of
 from cliptune.datasets.segmentation import BRIGHT, PARTS, MaskItem, MaskSet
@@ -107,7 +107,7 @@ class Examination:
     odd: dict[str, str]
     """path of an image → remark: another format than the name says, turned by EXIF, very small or very large"""
     grey: int
-    """mask files with values other than 0 and 255 in the first channel"""
+    """mask files with values other than 0 and 255 in the first channel; none of your own, see `notes`"""
     empty: dict[str, int]
     """part → images with nothing to mark"""
     share: dict[str, float] | None
@@ -273,6 +273,9 @@ def _of_masks(look: _Look, maskset: MaskSet, item: MaskItem) -> _Look:
             continue
         try:
             data = path.read_bytes()
+            if maskset.meaning is not None:  # the set's own reader judges them
+                modes.append(converted(data, printable(file), lambda image: image.mode))
+                continue
             values = np.asarray(decode(data, printable(file), as_published=True))[..., 0]
             with opened(data) as header:
                 modes.append(header.mode)

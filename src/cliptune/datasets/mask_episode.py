@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cliptune.datasets.mask_pixels import read_pair
-from cliptune.datasets.pixels import in_threads
 from cliptune.datasets.segmentation import PARTS, RANDOM, MaskItem, MaskSet
+from cliptune.datasets.threads import in_threads
 from cliptune.errors import UserError
 from cliptune.files import write_text
 from cliptune.registry import find

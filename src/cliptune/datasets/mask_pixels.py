@@ -17,8 +17,9 @@ from torch import Tensor
 
 from cliptune.datasets.base import Augment
 from cliptune.datasets.images import printable
-from cliptune.datasets.pixels import affine_maps, in_threads
+from cliptune.datasets.pixels import affine_maps
 from cliptune.datasets.segmentation import MaskItem, MaskSet, prompt_of
+from cliptune.datasets.threads import in_threads
 from cliptune.errors import UserError
 from cliptune.models.preprocess import Preprocess
 

@@ -5,10 +5,7 @@ b images of a batch · s side of the backbone's crop, pixels · h w an image's o
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,13 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from cliptune.datasets.base import Augment, ImageSet, Item
+from cliptune.datasets.threads import in_threads
 from cliptune.models.preprocess import Preprocess
 
 _TRIES = 10
 _RATIOS = (3 / 4, 4 / 3)
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 class Pixels:
@@ -182,12 +177,3 @@ def _floats(cuts: Sequence[np.ndarray], side: int) -> Tensor:
     """uint8 [s s 3] each to float32 [b 3 s s] in 0..1."""
     stacked = torch.from_numpy(np.stack(cuts)) if cuts else torch.empty(0, side, side, 3, dtype=torch.uint8)
     return stacked.permute(0, 3, 1, 2).contiguous().float().div_(255)
-
-
-def in_threads(work: Callable[[In], Out], jobs: Sequence[In]) -> list[Out]:
-    """`work` over `jobs`, in order; Pillow decodes and resizes without the interpreter's lock."""
-    workers = min(len(jobs), os.cpu_count() or 1, 8)
-    if workers < 2:
-        return [work(job) for job in jobs]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, jobs))

@@ -1,9 +1,11 @@
 """The nouns of prompted segmentation: an image with its mask and its prompts, and a set of them.
 
-mask[h w] = 1 where any of the image's mask files is brighter than 127 in its first channel, else 0
+mask[h w] = 1 where any of the image's mask files marks the pixel, else 0
 
-127 and not 0, because real masks are noisy: Kvasir-SEG's are JPEG, some of CVC-ClinicDB's have values up to 112 where
-nothing is. A MaskSet says nothing of the size a model wants: masks keep their own.
+A published set's masks mark what is brighter than 127 in the first channel. 127 and not 0, because real masks are
+noisy: Kvasir-SEG's are JPEG, some of CVC-ClinicDB's have values up to 112 where nothing is. What your own masks mark is
+decided from all of them together, see `mask_meaning`. A MaskSet says nothing of the size a model wants: masks keep
+their own.
 """
 
 import os
@@ -13,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -24,6 +26,7 @@ from cliptune.errors import UserError
 from cliptune.registry import find
 
 if TYPE_CHECKING:
+    from cliptune.datasets.mask_meaning import Meaning
     from cliptune.datasets.published import Facts
 
 PARTS = ("train", "val", "test")
@@ -78,8 +81,10 @@ class MaskSet:
     """what somebody should know about this copy: rows listed twice, files left out, prompts that tell the answer"""
     telling: tuple[str, ...] = ()
     """kinds of prompts that are known to tell something of the true masks"""
-    opened: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """how it was opened, as settings: data.root, data.missing, segment.words"""
+    opened: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """how it was opened, as settings: data.root, data.missing, segment.words, segment.value"""
+    meaning: "Meaning | None" = field(default=None, repr=False, compare=False)
+    """how the masks of your own images are read; None: what is brighter than 127"""
 
 
 def word_prompts(word: str) -> Prompts:
@@ -123,23 +128,37 @@ def read_mask_below(root: Path, item: MaskItem, as_published: bool = True) -> np
     Raises:
         UserError: a file cannot be read, holds no white, or differs in size from the others of this image; names it.
     """
+    return joined_masks(root, item, lambda file: _bright(root / file), as_published)
+
+
+def joined_masks(
+    root: Path, item: MaskItem, read: Callable[[str], np.ndarray], as_published: bool = False
+) -> np.ndarray:
+    """What any of an item's mask files marks, uint8 [h w]; zeros of the image's size where it has none.
+
+    Args:
+        read: one mask file, by its path below `root`, to uint8 [h w] of 0 and 1.
+
+    Raises:
+        UserError: from `read`; or two of the files differ in size.
+    """
     if not item.masks:
         width, height = read_image_below(root, item, as_published).size
         return np.zeros((height, width), np.uint8)
-    mask = _one_mask(root / item.masks[0])
+    mask = read(item.masks[0])
     for file in item.masks[1:]:
-        other = _one_mask(root / file)
+        other = read(file)
         if other.shape != mask.shape:
             sizes = " and ".join(f"{shape[1]} × {shape[0]}" for shape in (mask.shape, other.shape))
             where = f"{printable(root / item.masks[0])} and {printable(file)}"
             raise UserError(
                 f"{where} are masks of one image and differ in size: {sizes}", "repair or remove one of them"
             )
-        mask |= other
+        mask = mask | other
     return mask
 
 
-def _one_mask(path: Path) -> np.ndarray:
+def _bright(path: Path) -> np.ndarray:
     """A mask file as uint8 [h w] of 0 and 1. It is not turned by EXIF: what draws masks writes none."""
     values = np.asarray(read_file(path, as_published=True))[..., 0]
     brightest = int(values.max())

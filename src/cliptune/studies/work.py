@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from transformers import CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation
 
+from cliptune.datasets.mask_meaning import Wanted
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.errors import UserError
 from cliptune.files import user_path
@@ -66,7 +67,7 @@ def mask_work(recipe: Recipe, root: str) -> Work | None:
     settings = recipe.segment
     assert settings is not None
     backbone = outline(recipe.model.name, settings.inert)
-    counts = mask_counts(recipe.data.name, root, settings.words)
+    counts = mask_counts(recipe.data.name, root, settings.words, settings.value)
     if backbone is None or counts is None:
         return None
     shots, (train, val, test) = recipe.protocol.shots, counts
@@ -127,14 +128,14 @@ def outline(name: str, inert: Inert) -> Segmenter | None:
 
 
 @functools.cache
-def mask_counts(name: str, root: str, words: str) -> tuple[int, int, int] | None:
+def mask_counts(name: str, root: str, words: str, value: Wanted = ()) -> tuple[int, int, int] | None:
     """Train, validation and test images of a set with masks: the published ones, else those of your folder."""
     facts = facts_of(name)
     if facts is not None and all(facts.counts):
         train, val, test = (count or 0 for count in facts.counts)
         return train, val, test
     try:
-        found = open_masks(name, root or None, prompt=words or None)
+        found = open_masks(name, root or None, prompt=words or None, value=value)
     except UserError:
         return None
     return len(found.train), len(found.val), len(found.test)

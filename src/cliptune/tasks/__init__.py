@@ -47,15 +47,16 @@ def with_task(
 def has_masks(name: str, root: str = "") -> bool:
     """Whether data of that name are images with masks: a folder with both, or a set of them."""
     from cliptune.datasets import find_set
+    from cliptune.datasets import lies_below as classes_lie_below
     from cliptune.datasets.mask_sets import find_masks, lies_below
+    from cliptune.datasets.mask_sets._layout import is_home
 
     path = user_path(name)
     # Standing in the data folder, `--data CVC-ClinicDB --root .` means the set, whose own layout has no images/.
     if name and path.is_dir() and not lies_below(name, root or None):
-        parts = [path, *(path / part for part in ("train", "test"))]
-        return (path / "anns").is_dir() or any(
-            (part / "images").is_dir() and (part / "masks").is_dir() for part in parts
-        )
+        if root and "/" not in name and classes_lie_below(name, root):  # Pets: images/ and annotations/ in it
+            return False
+        return (path / "anns").is_dir() or is_home(path)
     try:
         find_masks(name)
     except UserError:

@@ -9,8 +9,10 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from cliptune.datasets.base import Missing
+from cliptune.datasets.mask_meaning import Wanted
 from cliptune.datasets.published import Facts, is_present
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
@@ -51,7 +53,11 @@ def facts_of(name: str) -> Facts:
 
 
 def open_masks(
-    name: str, root: str | Path | None = None, missing: Missing = "refuse", prompt: str | None = None
+    name: str,
+    root: str | Path | None = None,
+    missing: Missing = "refuse",
+    prompt: str | None = None,
+    value: Wanted = (),
 ) -> MaskSet:
     """A set of images with masks, by path or by name.
 
@@ -61,20 +67,24 @@ def open_masks(
         root: the folder that holds the named sets; drawn ones need none.
         missing: 'skip' keeps the images whose files are all there.
         prompt: what to look for in your own images, where no prompts.csv says it; a named set has its own word.
+        value: what is marked in your own masks: a stored number, a colour, or 'nonzero'; () decides from all of them.
 
     Raises:
         UserError: no such path or set, offers the nearest; or the set cannot be opened.
     """
-    found = _open(name, root, missing, prompt)
-    opened: dict[str, str] = {"data.missing": missing}
+    value = value if isinstance(value, int | str) else tuple(value)
+    maskset = _open(name, root, missing, prompt, value)
+    opened: dict[str, Any] = {"data.missing": missing}
     if root is not None:
         opened["data.root"] = str(user_path(root).resolve())
     if prompt is not None:
         opened["segment.words"] = prompt
-    return dataclasses.replace(found, opened=opened)
+    if value != ():
+        opened["segment.value"] = value
+    return dataclasses.replace(maskset, opened=opened)
 
 
-def _open(name: str, root: str | Path | None, missing: Missing, prompt: str | None) -> MaskSet:
+def _open(name: str, root: str | Path | None, missing: Missing, prompt: str | None, value: Wanted) -> MaskSet:
     if not str(name).strip():
         raise UserError(
             "'' names no images with masks", f"give a folder with images/ and masks/, or one of: {_known()}"
@@ -83,7 +93,7 @@ def _open(name: str, root: str | Path | None, missing: Missing, prompt: str | No
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     path = user_path(name)
     if path.is_dir() and not lies_below(str(name), root):
-        return _own_masks(path, missing, prompt)
+        return _own_masks(path, missing, prompt, value)
     if path.is_file():
         raise UserError(f"{path} is no folder", "give a folder with images/ and masks/")
     try:
@@ -95,21 +105,22 @@ def _open(name: str, root: str | Path | None, missing: Missing, prompt: str | No
         raise
     if prompt is not None:
         raise UserError(f"a prompt with the set '{known}'", "it is for your own images; leave it out")
+    if value != ():
+        raise UserError(f"segment.value with the set '{known}'", "it is for your own images; leave it out")
     task = known.partition("/")[2]
     part = {"task": task} if task else {}
     return module_of(known).load(root=root, missing=missing, **part)
 
 
-def _own_masks(path: Path, missing: Missing, prompt: str | None) -> MaskSet:
+def _own_masks(path: Path, missing: Missing, prompt: str | None, value: Wanted) -> MaskSet:
     from cliptune.datasets.mask_sets._own import load
 
-    try:
-        return load(path, missing, prompt)
-    except UserError as error:
-        known = {plain(alias): known for alias, known in aliases().items()}.get(plain(path.resolve().name))
-        if known is None or (path / "images").is_dir() or (path / "anns").is_dir():
-            raise
-        raise UserError(error.what, f"it looks like a named set: say '{known}' with --root {path.parent}") from None
+    known = {plain(alias): known for alias, known in aliases().items()}.get(plain(path.resolve().name))
+    plain_layout = any((path / folder).is_dir() for folder in ("images", "anns"))
+    if known is not None and not plain_layout and is_present(facts_of(known), path.resolve().parent):
+        told = f"{path} is laid out as a named set"
+        raise UserError(told, f"say '{known}' with --root {path.parent}; or call its folders images/ and masks/")
+    return load(path, missing, prompt, value)
 
 
 def find_masks(name: str) -> str:

@@ -1,8 +1,9 @@
 """Your own images with masks: two folders, the same file names.
 
-lesions/images/a.jpg       lesions/masks/a.png             any image suffix; black where there is nothing to mark
+lesions/images/a.jpg       lesions/masks/a.png             any image suffix; what masks mean is decided from all of them
 lesions/images/train/a.jpg lesions/masks/train/a.png       parts given: train, test and perhaps val;
-lesions/train/images/a.jpg lesions/train/masks/a.png       … or so
+lesions/train/images/a.jpg lesions/train/masks/a.png       … or so. `_layout` knows other names of folders,
+lesions/images/a.jpg       lesions/masks/a_mask.png        `_pairing` of files
 lesions/prompts.csv: image,prompt                          'a.jpg,mole' (or 'train/a.jpg,mole'); p1 is then 'mole'
 
 Several lines for an image are several texts, of which one is drawn. Without the file a prompt given with the folder is
@@ -10,14 +11,18 @@ p1 of every image; without either there is only p0, the empty one. A folder with
 """
 
 import csv
-import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cliptune.datasets.base import Missing
-from cliptune.datasets.images import IMAGE_SUFFIXES, printable
+from cliptune.datasets.images import printable
+from cliptune.datasets.mask_meaning import Wanted
+from cliptune.datasets.mask_sets._layout import LAYOUT, File, by_part, files_of
+from cliptune.datasets.mask_sets._pairing import Pairing, pair
 from cliptune.datasets.mask_sets._published import cut_items
+from cliptune.datasets.mask_sets._reading import with_meaning
 from cliptune.datasets.medvlsm import ANNOTATIONS, open_layout
 from cliptune.datasets.segmentation import MaskItem, MaskSet, of_files, word_prompts
 from cliptune.errors import UserError
@@ -25,22 +30,22 @@ from cliptune.files import user_path
 from cliptune.registry import nearest
 
 PROMPTS = "prompts.csv"
-_VAL_NAMES = ("val", "validation", "valid")
-_LAYOUT = "make images/ and masks/ in it, an image and its mask with the same file name"
 _WORDLESS = (("p0", ("",)),)
 _LEAST = 6
 """pairs from which a tenth can be cut off, twice"""
 
 
-def load(path: Path, missing: Missing = "refuse", prompt: str | None = None) -> MaskSet:
+def load(path: Path, missing: Missing = "refuse", prompt: str | None = None, value: Wanted = ()) -> MaskSet:
     """A MaskSet of a folder.
 
     Args:
         missing: 'skip' leaves out images without a mask and masks without an image.
         prompt: what to look for, for images that prompts.csv does not name.
+        value: the number or colour that is marked; () decides from all masks.
 
     Raises:
-        UserError: no such layout, unpaired files, or a prompts.csv that does not fit; names what is wrong.
+        UserError: no such layout, unpaired files, masks whose meaning is not clear, or a prompts.csv that does not fit;
+            names what is wrong.
     """
     path = user_path(path)
     name = path.resolve().name
@@ -49,25 +54,120 @@ def load(path: Path, missing: Missing = "refuse", prompt: str | None = None) -> 
     if (path / ANNOTATIONS).is_dir():
         if prompt is not None:
             raise UserError(f"a prompt with {path}", f"its {ANNOTATIONS}/ has prompts; leave it out")
-        return open_layout(name, path, missing)
+        return with_meaning(open_layout(name, path, missing), value)
     notes: list[str] = []
-    found = {part: _pairs(path, part, *folders, missing, notes) for part, folders in _folders(path).items()}
-    if not any(found.values()):
-        raise UserError(f"{path} has no image with a mask", _LAYOUT)
-    words = _words(path, [key for pairs in found.values() for key in pairs], missing, prompt)
+    pairs = _pairs(path, missing, notes)
+    if not any(pairs.values()):
+        raise UserError(f"{path} has no image with a mask", LAYOUT)
+    words = _words(path, [key for listed in pairs.values() for key in listed], missing, prompt)
     if not words and prompt is None:
         notes.append(f"no {PROMPTS} and no prompt: p0, the empty one, is all there is")
     items = {
-        part: [_prompted(pairs[key], words.get(key, ()), prompt) for key in pairs] for part, pairs in found.items()
+        part: [_prompted(listed[key], words.get(key, ()), prompt) for key in listed] for part, listed in pairs.items()
     }
     parts, split = _complete(path, items)
-    return of_files(name, path, parts, split, missing, None, notes)
+    return with_meaning(of_files(name, path, parts, split, missing, None, notes), value)
 
 
 def _prompted(item: MaskItem, words: Sequence[str], prompt: str | None) -> MaskItem:
     if words:
         return replace(item, prompts=(("p0", ("",)), ("p1", tuple(words))))
     return replace(item, prompts=_WORDLESS if prompt is None else word_prompts(prompt))
+
+
+def _pairs(path: Path, missing: Missing, notes: list[str]) -> dict[str, dict[str, MaskItem]]:
+    """Part ('' where none are given) → items by image path, 'train/a.jpg'.
+
+    Raises:
+        UserError: no such folders; an image without a mask or a mask without an image, unless `missing` is 'skip'; two
+            files with one name.
+    """
+    folders = files_of(path, notes)
+    pairs: dict[str, dict[str, MaskItem]] = {}
+    differing: list[tuple[str, File, File]] = []
+    for part, (images, masks) in by_part(path, folders, notes).items():
+        shown, drawn = _by_stem(path, images), _by_stem(path, masks)
+        pairing = pair(shown, drawn)
+        _say_lone(path, pairing, shown, drawn, missing, notes)
+        head = f"{part}/" if part else ""
+        pairs[part] = {
+            f"{head}{shown[image].name}": MaskItem(shown[image].path, tuple(drawn[mask].path for mask in own))
+            for image, own in pairing.masks.items()
+        }
+        differing += [
+            (pairing.differing[mask], shown[image], drawn[mask])
+            for image, own in pairing.masks.items()
+            for mask in own
+            if mask in pairing.differing
+        ]
+    for how, number in Counter(how for how, _, _ in differing).items():
+        _, image, mask = next(row for row in differing if row[0] == how)
+        many = "1 mask is" if number == 1 else f"{number:,} masks are"
+        notes.append(f"{many} paired by {how}: {printable(mask.name)} with {printable(image.name)}")
+    return pairs
+
+
+def _by_stem(path: Path, files: Sequence[File]) -> dict[str, File]:
+    """Files by their path without the suffix.
+
+    Raises:
+        UserError: two differ in their suffix only.
+    """
+    known: dict[str, File] = {}
+    for file in files:
+        other = known.setdefault(file.stem, file)
+        if other is not file:
+            where = f"{path / file.folder} has both {printable(other.name)} and {printable(file.name)}"
+            raise UserError(where, "keep one of them")
+    return known
+
+
+def _say_lone(
+    path: Path,
+    pairing: Pairing,
+    images: Mapping[str, File],
+    masks: Mapping[str, File],
+    missing: Missing,
+    notes: list[str],
+) -> None:
+    """Note images without a mask and masks without an image.
+
+    Raises:
+        UserError: there are some, unless `missing` is 'skip'.
+    """
+    lone_images, lone_masks = (
+        [files[key] for key in keys]
+        for files, keys in (
+            (images, pairing.lone_images),
+            (masks, pairing.lone_masks),
+        )
+    )
+    said = []
+    if lone_images:
+        said.append(
+            f"{path / lone_images[0].folder}: {_count(lone_images)} no mask, first {printable(lone_images[0].name)}"
+        )
+    if lone_masks:
+        said.append(
+            f"{path / lone_masks[0].folder}: {_count(lone_masks)} no image, first {printable(lone_masks[0].name)}"
+        )
+    if not said:
+        return
+    if missing == "skip":
+        notes.extend(f"{each}; left out" for each in said)
+        return
+    skip = "or leave out what has no partner: --set data.missing=skip"
+    if lone_images and lone_masks:
+        raise UserError(" and ".join(said), f"give an image and its mask the same file name, {skip}")
+    if lone_masks:
+        raise UserError(said[0], f"add its image, remove it, {skip}")
+    folder = next(iter(masks.values())).folder if masks else "masks"
+    name = f"{folder}/{printable(lone_images[0].stem)}.png"
+    raise UserError(said[0], f"add {name} (all black where there is nothing to mark), {skip}")
+
+
+def _count(files: Sequence[File]) -> str:
+    return "1 file has" if len(files) == 1 else f"{len(files):,} files have"
 
 
 def _complete(path: Path, items: Mapping[str, Sequence[MaskItem]]) -> tuple[Mapping[str, Sequence[MaskItem]], str]:
@@ -85,94 +185,6 @@ def _complete(path: Path, items: Mapping[str, Sequence[MaskItem]]) -> tuple[Mapp
 
 def _path(item: MaskItem) -> str:
     return item.image
-
-
-def _folders(path: Path) -> dict[str, tuple[str, str]]:
-    """The folders of images and of masks by part, '' where no parts are given.
-
-    Raises:
-        UserError: no such folders; train without test; two that both mean val.
-    """
-    if (path / "images").is_dir() and (path / "masks").is_dir():
-        below = _subfolders(path / "images")
-        parts = _parts(path / "images", below)
-        if not parts:
-            return {"": ("images", "masks")}
-        return {part: (f"images/{name}", f"masks/{name}") for part, name in parts.items()}
-    parts = _parts(path, [name for name in _subfolders(path) if (path / name / "images").is_dir()])
-    if not parts:
-        there = next((name for name in ("images", "masks") if (path / name).is_dir()), "")
-        lacks = f"no {'masks' if there == 'images' else 'images'}/" if there else "no folders images/ and masks/"
-        raise UserError(f"{path} has {lacks}", _LAYOUT)
-    return {part: (f"{name}/images", f"{name}/masks") for part, name in parts.items()}
-
-
-def _subfolders(path: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
-
-
-def _parts(where: Path, names: Sequence[str]) -> dict[str, str]:
-    """Part → its folder; nothing where there is no folder train."""
-    parts = {name.lower(): name for name in names if name.lower() in ("train", "test", *_VAL_NAMES)}
-    if "train" not in parts:
-        return {}
-    if "test" not in parts:
-        raise UserError(f"{where} has a train folder but no test folder", "add test/, or put all images in one folder")
-    val = [parts[name] for name in _VAL_NAMES if name in parts]
-    if len(val) > 1:
-        raise UserError(f"{where} has both '{val[0]}' and '{val[1]}'", "keep one of them for validation")
-    return {"train": parts["train"], "test": parts["test"]} | ({"val": val[0]} if val else {})
-
-
-def _pairs(path: Path, part: str, images: str, masks: str, missing: Missing, notes: list[str]) -> dict[str, MaskItem]:
-    """Items by image path below the folder of all images, 'train/a.jpg'.
-
-    Raises:
-        UserError: an image without a mask or a mask without an image, unless `missing` is 'skip'; two with one name.
-    """
-    shown, drawn = _files(path / images), _files(path / masks)
-    for lacking, of, folder, what in (
-        (sorted(shown.keys() - drawn.keys()), shown, images, "mask"),
-        (sorted(drawn.keys() - shown.keys()), drawn, masks, "image"),
-    ):
-        if not lacking:
-            continue
-        told = f"{path / folder}: {_count(lacking)} no {what}, first {printable(of[lacking[0]])}"
-        if missing == "refuse":
-            other = masks if what == "mask" else images
-            rest = " (all black where there is nothing to mark)" if what == "mask" else ""
-            raise UserError(told, f"add {other}/{printable(lacking[0])}.png{rest}, or remove what has no {what}")
-        notes.append(f"{told}; left out")
-    head = f"{part}/" if part else ""
-    return {
-        f"{head}{shown[key]}": MaskItem(f"{images}/{shown[key]}", (f"{masks}/{drawn[key]}",))
-        for key in sorted(shown.keys() & drawn.keys())
-    }
-
-
-def _count(files: Sequence[str]) -> str:
-    return "1 file has" if len(files) == 1 else f"{len(files):,} files have"
-
-
-def _files(folder: Path) -> dict[str, str]:
-    """Image paths below a folder by the path without its suffix; hidden ones are skipped.
-
-    Raises:
-        UserError: two differ in their suffix only, or there is no such folder.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not there", _LAYOUT)
-    found: dict[str, str] = {}
-    for where, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        for name in sorted(names):
-            if name.startswith(".") or os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:
-                continue
-            file = Path(where, name).relative_to(folder).as_posix()
-            key = file.removesuffix(PurePosixPath(file).suffix)
-            if found.setdefault(key, file) != file:
-                raise UserError(f"{folder} has both {printable(found[key])} and {printable(name)}", "keep one of them")
-    return found
 
 
 def _words(path: Path, images: Sequence[str], missing: Missing, prompt: str | None) -> dict[str, list[str]]:

@@ -1,0 +1,243 @@
+"""Which folders hold images and which their masks, whatever they are called.
+
+lesions/Images/a.jpg         lesions/Masks/a.png               many words for both, in any case
+lesions/images/train/a.jpg   lesions/masks/train/a.png         parts below them,
+lesions/train/images/a.jpg   lesions/train/masks/a.png         above them,
+lesions/train_images/a.jpg   lesions/train_masks/a.png         or in their names
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from cliptune.datasets.images import IMAGE_SUFFIXES, printable
+from cliptune.datasets.mask_sets._pairing import masks_beside
+from cliptune.errors import UserError
+
+_IMAGES = re.compile("images?|imgs?|pictures?|photos?|frames?|originals?|inputs?|scans?|rgb|jpegimages|imagefiles")
+_MASKS = re.compile(
+    "masks?|labels?|annotations?|annos?|annots?|groundtruths?|gts?|segmentations?|segs?|segmentationclass|labelmaps?|"
+    "targets?|binarymasks?|maskimages|trimaps?|manual"
+)
+"""names of folders in small letters, without what is no letter or digit"""
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""word → part"""
+LAYOUT = "make images/ and masks/ in it, an image and its mask with the same file name"
+_DEPTH = 3
+"""folders above images/ and masks/, at most"""
+
+Role = Literal["images", "masks"]
+
+
+class File(NamedTuple):
+    """An image or a mask."""
+
+    path: str
+    """below the set's root"""
+    folder: str
+    """the folder of images or of masks that it is in, with that of its part"""
+    name: str
+    """below that folder: 'p1/a.jpg'"""
+    word: str
+    """what its folders call its part; '' for none"""
+
+    @property
+    def stem(self) -> str:
+        return self.name.removesuffix(PurePosixPath(self.name).suffix)
+
+
+class Home(NamedTuple):
+    """A folder of images beside one of masks; paths are relative to the set's root."""
+
+    above: str
+    """the folder that holds both, '' for the root itself"""
+    word: str
+    """the word for a part in their names: 'train' of train_images; '' where there is none"""
+    images: str
+    masks: str
+
+
+def role_of(name: str) -> tuple[Role, str] | None:
+    """What a folder of that name holds, and the word for a part in the name; None for any other name.
+
+    >>> role_of("Ground Truth"), role_of("train_masks"), role_of("polyps")
+    (('masks', ''), ('masks', 'train'), None)
+    """
+    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+    part = next((word for word in words if word in PARTS), "")
+    rest = "".join(word for word in words if word != part)
+    if _IMAGES.fullmatch(rest):
+        return "images", part
+    return ("masks", part) if _MASKS.fullmatch(rest) else None
+
+
+def files_of(path: Path, notes: list[str]) -> tuple[list[File], list[File]]:
+    """The image files and the mask files of a set's folder.
+
+    Args:
+        notes: what was guessed is added.
+
+    Raises:
+        UserError: there is no place that has both, or two folders may be meant.
+    """
+    places = homes(path)
+    if not places:
+        return _beside(path, notes)
+    images = [file for home in places for file in _files(path, home, home.images)]
+    masks = [file for home in places for file in _files(path, home, home.masks)]
+    for role, folders, files in (
+        ("images", [home.images for home in places], images),
+        ("masks", [home.masks for home in places], masks),
+    ):
+        names = sorted({PurePosixPath(folder).name for folder in folders})
+        if names != [role]:
+            notes.append(f"{role} are what lies in {', '.join(map(printable, names))} ({len(files):,} files)")
+    return images, masks
+
+
+def _beside(path: Path, notes: list[str]) -> tuple[list[File], list[File]]:
+    files = _files(path, Home("", "", "", ""), "")
+    masks = masks_beside(file.stem for file in files)
+    if not masks:
+        raise _no_layout(path)
+    notes.append(f"{len(masks):,} masks lie beside their images and are known by their names")
+    return [file for file in files if file.stem not in masks], [file for file in files if file.stem in masks]
+
+
+def _no_layout(path: Path) -> UserError:
+    roles = {role[0]: name for name in subfolders(path) if (role := role_of(name))}
+    if "images" in roles and "masks" not in roles:
+        return UserError(f"{path} has no masks/", LAYOUT)
+    if "masks" in roles and "images" not in roles:
+        return UserError(f"{path} has no images/", LAYOUT)
+    return UserError(f"{path} has no folders images/ and masks/", LAYOUT)
+
+
+def by_part(
+    path: Path, folders: tuple[list[File], list[File]], notes: list[str]
+) -> dict[str, tuple[list[File], list[File]]]:
+    """Images and masks by part: 'train', 'test' and perhaps 'val'; all in '' where no folder is called train.
+
+    Args:
+        notes: files beside the folders of the parts are left out and counted here.
+
+    Raises:
+        UserError: train without test, or two words for one part.
+    """
+    images, masks = folders
+    words = {file.word.lower(): file.word for file in images if file.word}
+    given = {PARTS[word] for word in words}
+    if "train" not in given:
+        return {"": (images, masks)}
+    for part in ("train", "test", "val"):
+        same = [name for word, name in words.items() if PARTS[word] == part]
+        if len(same) > 1:
+            purpose = {"val": "validation"}.get(part, part)
+            raise UserError(f"{path} has both '{same[0]}' and '{same[1]}'", f"keep one of them for {purpose}")
+    if "test" not in given:
+        raise UserError(f"{path} has a train folder but no test folder", "add test/, or put all images in one folder")
+    if beside := sum(not file.word for file in (*images, *masks)):
+        notes.append(f"{beside:,} image files beside the folders of the parts are left out")
+
+    def of(part: str, files: list[File]) -> list[File]:
+        return [file for file in files if PARTS.get(file.word.lower()) == part]
+
+    return {part: (of(part, images), of(part, masks)) for part in ("train", "val", "test") if part in given}
+
+
+def _files(root: Path, home: Home, folder: str) -> list[File]:
+    """Image files below a folder of a home, sorted; hidden ones are skipped."""
+    above = [name for name in home.above.split("/") if name]
+    files = []
+    for where, below, names in os.walk(root / folder):
+        below[:] = subfolders(Path(where))
+        inner = Path(where).relative_to(root / folder).parts
+        before = [*above, *([home.word] if home.word else []), *inner[:1]]
+        word = next((name for name in before if name.lower() in PARTS), "")
+        rest = [name for name in (*above, *inner) if name != word]
+        own = "/".join([folder, *inner[:1]] if inner and inner[0] == word else [folder]).strip("/")
+        for name in sorted(filter(is_image, names)):
+            path = "/".join(filter(None, [folder, *inner, name]))
+            files.append(File(path, own, "/".join([*rest, name]), word))
+    return files
+
+
+def homes(root: Path) -> list[Home]:
+    """The folders of images with masks in a set's folder, to a depth of three.
+
+    Raises:
+        UserError: two folders in one place may be meant.
+    """
+    return list(_homes(root, "", _DEPTH, everywhere=True))
+
+
+def is_home(root: Path) -> bool:
+    """Whether a folder seems to hold images with masks and not classes; thousands of folders are not looked into."""
+    try:
+        return next(_homes(root, "", _DEPTH, everywhere=False), None) is not None
+    except UserError:  # two folders of masks: still no classes
+        return True
+
+
+def _homes(root: Path, above: str, depth: int, everywhere: bool) -> Iterator[Home]:
+    """See `homes`. Not everywhere: only in folders called like a part, and in one that lies alone."""
+    names = subfolders(root / above)
+    inner = f"{above}/" if above else ""
+    pairs = _pairs(root / above, names)
+    for word, images, masks in pairs:
+        yield Home(above, word, f"{inner}{images}", f"{inner}{masks}")
+    if pairs or not depth:
+        return
+    for name in names:
+        if everywhere or len(names) == 1 or name.lower() in PARTS:
+            yield from _homes(root, f"{inner}{name}", depth - 1, everywhere)
+
+
+def _pairs(folder: Path, names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Word for a part, folder of images and folder of masks, for each such pair in a folder."""
+    roles: dict[str, dict[Role, list[str]]] = {}
+    for name in names:
+        if role := role_of(name):
+            roles.setdefault(role[1], {}).setdefault(role[0], []).append(name)
+    pairs = []
+    for word, both in roles.items():
+        images, masks = (_one(folder, both.get(role, ()), role) for role in ("images", "masks"))
+        if images and masks:
+            pairs.append((word, images, masks))
+    return pairs
+
+
+def _one(folder: Path, names: Sequence[str], role: Role) -> str:
+    """The folder that is meant: the one called 'images' or 'masks', or the only one with image files in it."""
+    if role in names:
+        return role
+    filled = [name for name in names if has_image_files(folder / name)]
+    if len(filled) > 1:
+        raise UserError(
+            f"{printable(folder)} has {len(filled)} folders of {role}: {', '.join(map(printable, filled))}",
+            f"call the one that counts {role}/, or move the others away",
+        )
+    return filled[0] if filled else ""
+
+
+def has_image_files(folder: Path) -> bool:
+    """Whether there is an image file somewhere below a folder."""
+    return any(is_image(name) for _, _, names in os.walk(folder) for name in names)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of that name is taken for an image; hidden ones are not."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; hidden ones and what macOS leaves in archives are skipped."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(name for name in names if not name.startswith((".", "__MACOSX")))

@@ -1,0 +1,147 @@
+"""How your own masks are read: what their values mean, and which way up they are.
+
+A photo with an EXIF orientation is shown upright. Its mask has rarely one: drawn on the picture as it is stored, it has
+the stored sides and is turned with the photo; drawn on the upright one, it is right as it is. A half turn and a square
+leave both possible; then the other photos of the set decide, or nobody, and a note says so.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cliptune.datasets.images import opened, orientation, printable, reduction, turned
+from cliptune.datasets.mask_meaning import Meaning, Wanted, meaning_of
+from cliptune.datasets.mask_values import Survey, read_stored, survey
+from cliptune.datasets.segmentation import PARTS, MaskItem, MaskSet, joined_masks
+from cliptune.datasets.threads import in_threads
+from cliptune.errors import UserError
+
+_HEAD = 1 << 18
+"""bytes in which a file's header is looked for before all are read"""
+_QUARTER = (5, 6, 7, 8)
+"""orientations that swap width and height"""
+
+
+def with_meaning(maskset: MaskSet, value: Wanted = ()) -> MaskSet:
+    """Your own images with a reader for their masks, and notes on what was decided; every mask is read once.
+
+    Files that cannot be read decide nothing; their reader names them later.
+
+    Args:
+        value: the number or colour that is marked; () decides by itself.
+
+    Raises:
+        UserError: see `meaning_of`; or no training mask marks anything.
+    """
+    root = Path(maskset.root)
+    items = list(dict.fromkeys(item for part in PARTS for item in getattr(maskset, part)))
+    files = list(dict.fromkeys(file for item in items for file in item.masks))
+    known = zip(files, in_threads(survey, [root / file for file in files]), strict=True)
+    surveys = {file: facts for file, facts in known if facts is not None}
+    if not surveys:
+        return maskset
+    meaning, notes = meaning_of(surveys, printable(root), value)
+    turns, said = _turns(root, items, surveys)
+    notes += [*_marked_notes(maskset, surveys, meaning), *said]
+    read = partial(read_own_mask, root, meaning=meaning, turns=turns)
+    return replace(maskset, read_mask=read, meaning=meaning, notes=(*maskset.notes, *notes))
+
+
+def read_own_mask(root: Path, item: MaskItem, meaning: Meaning, turns: Mapping[str, int]) -> np.ndarray:
+    """An item's mask, uint8 [h w] of 0 and 1, as large as `decode` makes its image; zeros where it has no files.
+
+    Args:
+        turns: orientations of mask files, as EXIF counts them, where they are not 1.
+
+    Raises:
+        UserError: a file cannot be read, or differs in size from the others of this image; names it.
+    """
+
+    def read(file: str) -> np.ndarray:
+        mask = Image.fromarray(meaning.mask(read_stored(root / file)))
+        factor = reduction(mask.size)
+        return np.asarray(turned(mask, turns.get(file, 1)))[::factor, ::factor]
+
+    return joined_masks(root, item, read)
+
+
+def _marked_notes(maskset: MaskSet, surveys: Mapping[str, Survey], meaning: Meaning) -> list[str]:
+    """What is to be said of masks that mark nothing or everything.
+
+    Raises:
+        UserError: no training mask marks anything.
+    """
+    shares = {file: meaning.marks(facts) / (facts.size[0] * facts.size[1]) for file, facts in surveys.items()}
+    notes = []
+    for part in PARTS:
+        listed = [file for item in getattr(maskset, part) for file in item.masks if file in shares]
+        if listed and not any(shares[file] for file in listed):
+            told = f"nothing is marked in any {part} mask ({len(listed):,})"
+            if part == "train":
+                raise UserError(f"{printable(maskset.root)}: {told}", "give images to train on with something marked")
+            notes.append(told)
+    empty, full = [file for file in shares if not shares[file]], [file for file in shares if shares[file] == 1]
+    if len(empty) > len(shares) / 2:
+        notes.append(f"{len(empty):,} of {len(shares):,} mask files mark nothing, first {printable(empty[0])}")
+    if full:
+        notes.append(f"{len(full):,} of {len(shares):,} mask files are marked all over, first {printable(full[0])}")
+    return notes
+
+
+def _turns(root: Path, items: Iterable[MaskItem], surveys: Mapping[str, Survey]) -> tuple[dict[str, int], list[str]]:
+    """Orientations of mask files that are to be turned, and notes on what was concluded."""
+    own = {file: facts.orientation for file, facts in surveys.items() if facts.orientation in range(2, 9)}
+    listed = [(item, file) for item in items for file in item.masks if file in surveys and file not in own]
+    images = list(dict.fromkeys(item.image for item, _ in listed))
+    heads = dict(zip(images, in_threads(_head, [root / image for image in images]), strict=True))
+    stored: dict[str, int] = {}
+    either: dict[str, int] = {}
+    upright = 0
+    for item, file in listed:
+        size, number = heads[item.image]
+        if number not in range(2, 9):
+            continue
+        if number not in _QUARTER or size[0] == size[1]:
+            either[file] = number
+        elif surveys[file].size == size:
+            stored[file] = number
+        else:
+            upright += 1
+    notes = []
+    if stored:
+        notes.append(
+            f"{_count(stored, 'mask')} drawn on the photo as it is stored, which EXIF turns: turned with it, first "
+            f"{printable(next(iter(stored)))}"
+        )
+    if either:
+        alike = bool(stored) and not upright
+        way = "turned with them, as the others" if alike else "taken as drawn on the upright photo"
+        notes.append(
+            f"{_count(either, 'mask')} of a photo that EXIF turns and would fit either way: {way}, first "
+            f"{printable(next(iter(either)))}; look at `cliptune check`'s thumbnails"
+        )
+        stored |= either if alike else {}
+    return own | stored, notes
+
+
+def _count(files: Mapping[str, int], what: str) -> str:
+    return f"1 {what} is" if len(files) == 1 else f"{len(files):,} {what}s are"
+
+
+def _head(path: Path) -> tuple[tuple[int, int], int]:
+    """Width and height as stored, and EXIF's orientation; 1 where there is none or the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            try:
+                image = opened(head)
+                return image.size, orientation(image) or 1
+            except Exception:  # a TIFF may have its header at the end
+                image = opened(head + file.read())
+                return image.size, orientation(image) or 1
+    except Exception:  # Pillow's readers raise anything on bad bytes; reading the image names the file
+        return (0, 0), 1

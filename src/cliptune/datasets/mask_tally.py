@@ -1,0 +1,169 @@
+"""The values of all masks of a set together, and the few that they gather around.
+
+Two in black-and-white masks, even where JPEG or soft edges put others beside and between them; one for each class in
+label maps; none that can be told from the others in soft masks, whose ends are then black and white.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from cliptune.datasets.mask_values import Counts, Survey, Value
+
+Colour = tuple[float, float, float]
+Channel = Literal["colour", "alpha"]
+"""numbers and colours with alpha laid over black; or alpha alone"""
+
+AREA = 0.2
+"""share of a value's pixels with like neighbours from which it fills areas; noise and edges stay far below"""
+_CLEAN = 16
+"""up to so many values there is no noise among them"""
+_WIDE, _NEAR = 100, 8
+"""noise is looked for where values span 100 and more, and reaches over an eighth of the span"""
+_MOST_LABELS = 200
+"""areas of more values than this are a smooth slope"""
+WHITE = {"8": 255.0, "16": 65535.0, "float": 1.0}
+
+
+class Tally(NamedTuple):
+    """One value over all files."""
+
+    pixels: int
+    inside: int
+    """of them with eight like neighbours"""
+    files: int
+    first: str
+    """a file that holds it"""
+
+
+class Values(NamedTuple):
+    """All values of a set in one channel."""
+
+    tallies: dict[Colour, Tally]
+    centres: tuple[Colour, ...]
+    """what the others gather around, the most frequent first"""
+    reach: float
+    """how far from a centre noise reaches; 0 where there is none"""
+    soft: bool
+    """there are no areas to tell the centres by: black and white are supposed"""
+    pixels: int
+    """of all files"""
+
+    @property
+    def middle(self) -> float:
+        """Share of the pixels that lie out of every centre's reach."""
+        points, pixels = np.array(list(self.tallies)), np.array([tally.pixels for tally in self.tallies.values()])
+        apart = np.stack([np.abs(points - np.array(centre)).max(1) for centre in self.centres])
+        return 1 - float(pixels[apart.min(0) <= self.reach].sum()) / self.pixels
+
+    @property
+    def pictures(self) -> bool:
+        """Whether these seem to be no masks: most of their pixels gather around nothing, or no value prevails."""
+        largest = max(tally.pixels for tally in self.tallies.values())
+        return self.middle > 0.5 or (len(self.centres) > 64 and largest < 0.2 * self.pixels)
+
+    @property
+    def scattered(self) -> bool:
+        """Whether most values occur in one file only, as those of photos do that were cut out."""
+        return len(self.centres) > 3 and 2 * sum(self.tallies[it].files == 1 for it in self.centres) > len(self.centres)
+
+    def around(self, centre: Colour) -> Tally:
+        """What lies nearer to this centre than to the others; files and first are the centre's own."""
+        points = np.array(list(self.tallies))
+        apart = np.stack([((points - np.array(other)) ** 2).sum(1) for other in self.centres])
+        nearest = apart.argmin(0) == self.centres.index(centre)
+        pixels = sum(tally.pixels for tally, near in zip(self.tallies.values(), nearest, strict=True) if near)
+        own = self.tallies.get(centre)
+        return Tally(pixels, 0, own.files, own.first) if own else Tally(pixels, 0, 0, "")
+
+
+def colour_of(value: Value, scale: float = 1.0) -> Colour:
+    """A number as the grey it is; times `scale`."""
+    red, green, blue = value if isinstance(value, tuple) else (value, value, value)
+    return red * scale, green * scale, blue * scale
+
+
+def counts_in(survey: Survey, channel: Channel) -> Counts:
+    """A file's counts in a channel; without alpha it is opaque everywhere."""
+    if channel == "colour":
+        return survey.colour
+    opaque: dict[Value, int] = {255.0: survey.size[0] * survey.size[1]}
+    return survey.alpha or Counts(opaque, opaque, 255.0, 1, 255.0)
+
+
+def scales_of(surveys: Iterable[Survey]) -> dict[str, float]:
+    """What the numbers of each depth are multiplied by so that white is the same in all; {} for files of one depth."""
+    most: dict[str, float] = {}
+    for survey in surveys:
+        most[survey.depth] = max(most.get(survey.depth, 0.0), survey.colour.most)
+    if len(most) < 2:
+        return {}
+    return {
+        depth: 255.0 if depth == "float" and most[depth] <= 1 else 255.0 / white_of(depth, most[depth])
+        for depth in most
+    }
+
+
+def white_of(depth: str, most: float) -> float:
+    """White of a depth: that of bytes where larger files hold no more than a byte does."""
+    white = WHITE[depth]
+    return white if most <= 1 or most > 255 or depth == "8" else 255.0
+
+
+def values_of(surveys: Mapping[str, Survey], channel: Channel, scales: Mapping[str, float]) -> Values:
+    """The values of all files, and what they gather around."""
+    tallies: dict[Colour, Tally] = {}
+    for file, survey in surveys.items():
+        counts = counts_in(survey, channel)
+        for value, pixels in counts.pixels.items():
+            colour = colour_of(value, scales.get(survey.depth, 1.0))
+            old = tallies.get(colour, Tally(0, 0, 0, file))
+            inside = old.inside + counts.inside.get(value, 0)
+            tallies[colour] = Tally(old.pixels + pixels, inside, old.files + 1, old.first)
+    tallies = dict(sorted(tallies.items(), key=lambda row: (-row[1].pixels, row[0])))
+    span, pixels = _span(tallies), sum(survey.size[0] * survey.size[1] for survey in surveys.values())
+    areas = [colour for colour, tally in tallies.items() if tally.inside >= AREA * tally.pixels]
+    clean = len(tallies) <= _CLEAN or _MOST_LABELS >= len(areas) >= len(tallies) / 2
+    reach = 0.0 if clean or span < _WIDE else span / _NEAR
+    if len(tallies) <= 2:
+        return Values(tallies, tuple(tallies), 0.0, False, pixels)
+    centres = _centres(areas, reach)
+    if len(centres) == 2 and clean:
+        one, other = centres
+        centres += [colour for colour in tallies if not _between(colour, one, other, span / _NEAR)]
+    if len(centres) >= 2:
+        return Values(tallies, tuple(centres), reach, False, pixels)
+    greys = all(len(set(colour)) == 1 for colour in tallies)
+    largest = max(max(colour) for colour in tallies)
+    depth = next(iter(surveys.values())).depth if channel == "colour" and not scales else "8"
+    white = white_of(depth, largest)
+    if greys and largest > white / 2:
+        return Values(tallies, ((0.0, 0.0, 0.0), (white, white, white)), span / _NEAR, True, pixels)
+    return Values(tallies, tuple(tallies), 0.0, False, pixels)
+
+
+def _span(colours: Iterable[Colour]) -> float:
+    points = np.array(list(colours))
+    return float((points.max(0) - points.min(0)).max())
+
+
+def _centres(areas: list[Colour], reach: float) -> list[Colour]:
+    """One value of each group of areas whose values form a chain of steps up to `reach`: the most frequent one."""
+    groups: list[list[Colour]] = []
+    for colour in areas:
+        near = [group for group in groups if any(_apart(colour, other) <= reach for other in group)]
+        joined = [other for group in near for other in group]
+        groups = [group for group in groups if group not in near] + [[*joined, colour]]
+    return sorted((min(group, key=areas.index) for group in groups), key=areas.index)
+
+
+def _apart(one: Colour, other: Colour) -> float:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+def _between(colour: Colour, one: Colour, other: Colour, reach: float) -> bool:
+    """Whether a value is a mixture of two, as on soft edges."""
+    start, way = np.array(one), np.array(other) - np.array(one)
+    place = float(np.clip((np.array(colour) - start) @ way / (way @ way), 0, 1))
+    return bool(np.abs(start + place * way - np.array(colour)).max() <= reach)
