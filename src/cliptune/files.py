@@ -1,10 +1,11 @@
 """Writing files whole or not at all."""
 
 import contextlib
+import csv
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,6 +15,13 @@ from torch import Tensor
 from cliptune.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def short(path: Path) -> str:
+    """A path for a message: relative where it lies below the working directory."""
+    with contextlib.suppress(ValueError, FileNotFoundError):  # elsewhere; a working directory that was removed
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -42,6 +50,40 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda half: half.write_text(text, "utf-8"))
+
+
+@contextlib.contextmanager
+def csv_rows(path: Path, head: Sequence[str]) -> Iterator[Callable[[Sequence[object]], None]]:
+    """A function that adds a row to a CSV file.
+
+    The file takes its name when the block ends, however it ends: an interruption or a full disk keeps the whole rows
+    that were added. Without any row nothing is written.
+
+    Raises:
+        UserError: no room, or no permission.
+    """
+    half, good, rows = path.with_name(f".{path.name}.half"), 0, 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with half.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(head)
+
+            def add(row: Sequence[object]) -> None:
+                nonlocal good, rows
+                table.writerow(row)
+                file.flush()
+                good, rows = half.stat().st_size, rows + 1
+
+            yield add
+    except OSError as problem:
+        raise cannot_write(path, problem) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            if rows:
+                os.truncate(half, good)
+                half.replace(path)
+            half.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -77,6 +119,23 @@ def cannot_write(path: Path, problem: OSError) -> UserError:
     if problem.errno == errno.EISDIR:
         return UserError(f"cannot write {path}: it is a folder", "give a file name in it")
     return UserError(f"cannot write {path}: {problem.strerror or problem}", "give --out a folder you may write to")
+
+
+def writable_file(path: Path) -> Path:
+    """The path, '~' resolved, of a file that can be made there.
+
+    Raises:
+        UserError: it is a folder, or cannot be written.
+    """
+    path = Path(os.path.expanduser(path))
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder", "give a file name in it")
+    if str(path) == "-":
+        raise UserError("'-' is no file to write", "give a file name, like answers.csv")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise UserError(f"cannot write {path}: permission denied", "give another file name")
+    writable_folder(path.parent)
+    return path
 
 
 def writable_folder(path: Path) -> None:

@@ -4,7 +4,7 @@ import csv
 import functools
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cliptune.datasets.images import read_file
 from cliptune.datasets.mask_episode import items_of, kind_of
 from cliptune.datasets.mask_pixels import Batch, MaskPixels
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskSet
 from cliptune.errors import UserError
-from cliptune.files import writable_folder, write_text, write_whole
+from cliptune.files import short, writable_folder, write_text, write_whole
+from cliptune.inputs import Answer, Images, Picture, collected, pictures
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
 from cliptune.models.segmenter import Marker, Segmenter
 from cliptune.models.shortcuts import using
+from cliptune.progress import Bar
 from cliptune.runs import Run
 from cliptune.segmentation import marker_of
 from cliptune.tasks.segment import answer, marked, measure, overlay
@@ -33,7 +34,7 @@ from cliptune.training.segment_lesson import segmenting
 
 BATCH = 16
 LIST = "marked.csv"
-"""path,prompt,mask,overlay,share: what `mark_files` wrote, beside its folders masks/ and overlays/"""
+"""path,prompt,mask,overlay,share: what `marks` wrote, beside its folders masks/ and overlays/"""
 
 
 def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Marker, Segmenter, Any, Preprocess]:
@@ -43,7 +44,7 @@ def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Mark
         UserError: the run classifies.
     """
     if run.task != "segment":
-        raise UserError(f"{run.folder} classifies and marks nothing", "give a run trained with --task segment")
+        raise _no_segmenter(run)
     machine = compute(device, dtype, run.backbone.parameters)
     run.to(machine.device)
     backbone, adapter = run.backbone, run.adapter
@@ -54,42 +55,92 @@ def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Mark
     return marker, backbone, machine, replace(backbone.preprocess, size=side, crop=side, squash=True)
 
 
-def mark_files(run: Run, paths: Sequence[Path], out: Path, prompt: str | None) -> list[dict[str, Any]]:
+def _no_segmenter(run: Run) -> UserError:
+    return UserError(f"{short(run.folder)} classifies and marks nothing", "give a run trained with --task segment")
+
+
+def mark(
+    run: Run,
+    images: Images,
+    out: Path,
+    prompt: str | None,
+    threshold: float | None,
+    skip_bad: bool,
+    device: str,
+    progress: bool,
+) -> list[Answer]:
     """See `Run.mark`."""
-    if not paths:
-        raise UserError("no images to mark", "give image files or folders, or '-' for paths on standard input")
+    listed = pictures(images)
+    nothing = dict.fromkeys(("prompt", "mask", "overlay", "share"))
+    with Bar("images", len(listed), shown=progress and len(listed) > BATCH) as bar:
+        return collected(listed, marks(run, listed, out, prompt, threshold, device), nothing, skip_bad, bar)
+
+
+def marks(
+    run: Run,
+    images: Sequence[Picture],
+    out: Path,
+    prompt: str | None = None,
+    threshold: float | None = None,
+    device: str = "auto",
+) -> Iterator[Answer | UserError]:
+    """For each image, in order, what was marked and written below `out`, or why it cannot be read.
+
+    Raises:
+        UserError: see `Run.mark`; or files of another origin are in the way.
+    """
+    if run.task != "segment":
+        raise _no_segmenter(run)
+    words = _prompt(run, prompt)
+    if threshold is None:
+        threshold = float(run.record["recipe"]["segment"]["threshold"])
+    if not 0 <= threshold <= 1:
+        raise UserError(f"threshold = {threshold}", "give a probability between 0 and 1, like 0.5")
+    files = [
+        {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(images)
+    ]
+    _refuse_overwriting(out, [file for both in files for file in both.values()])
+    marker, backbone, machine, preprocess = opened(run, device)
+    writable_folder(out)
+    segment = segmenting(marker, backbone, machine)
+
+    def mark_one(picture: Picture, both: dict[str, Path]) -> Answer:
+        image = picture.read()
+        pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
+        with using(run.shortcuts), still():
+            logits = segment(Batch(pixels, torch.zeros(1, 1, 1), [words])).float()
+        mask = marked(logits, (image.height, image.width), threshold)[0]
+        drawn = {"mask": mask.astype(np.uint8) * 255, "overlay": overlay(np.asarray(image), mask, None)}
+        for kind, file in both.items():
+            write_whole(file, functools.partial(Image.fromarray(drawn[kind]).save, format="PNG"))
+        names = {kind: str(file) for kind, file in both.items()}
+        return {"path": picture.name, "prompt": words, **names, "share": float(mask.mean())}
+
+    rows = []
+    for picture, both in zip(images, files, strict=True):
+        try:
+            answer = mark_one(picture, both)
+        except UserError as problem:
+            yield problem
+        else:
+            rows.append(answer)
+            yield answer
+    if rows:
+        write_text(out / LIST, _csv(rows))
+
+
+def _prompt(run: Run, prompt: str | None) -> str:
+    """What to look for.
+
+    Raises:
+        UserError: the run knows several things and none is named, or an empty prompt.
+    """
     texts = run.record["prompt"]["texts"]
     if prompt is None and len(texts) != 1:
         raise UserError("the run was trained to find different things", f"say what to mark: --prompt {texts[0]!r}")
-    words = texts[0] if prompt is None else prompt
-    if not words.strip() and prompt is not None:
+    if prompt is not None and not prompt.strip():
         raise UserError("the prompt is empty", "say what to mark: --prompt polyp")
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: no such image file", "give image files or folders")
-    files = [
-        {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(paths)
-    ]
-    _refuse_overwriting(out, [file for both in files for file in both.values()])
-    marker, backbone, machine, preprocess = opened(run)
-    threshold = float(run.record["recipe"]["segment"]["threshold"])
-    writable_folder(out)
-    rows = []
-    with using(run.shortcuts), still():
-        segment = segmenting(marker, backbone, machine)
-        for path, both in zip(paths, files, strict=True):
-            image = read_file(path)
-            pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
-            logits = segment(Batch(pixels, torch.zeros(1, 1, 1), [words])).float()
-            found = marked(logits, (image.height, image.width), threshold)[0]
-            pictures = {"mask": found.astype(np.uint8) * 255, "overlay": overlay(np.asarray(image), found, None)}
-            for kind, file in both.items():
-                picture = Image.fromarray(pictures[kind])
-                write_whole(file, functools.partial(picture.save, format="PNG"))
-            told = {kind: str(file) for kind, file in both.items()}
-            rows.append({"path": str(path), "prompt": words, **told, "share": float(found.mean())})
-    write_text(out / LIST, _csv(rows))
-    return rows
+    return texts[0] if prompt is None else prompt
 
 
 def _refuse_overwriting(out: Path, files: Sequence[Path]) -> None:
@@ -107,15 +158,16 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _names(images: Sequence[Picture]) -> list[str]:
     """A file name for each image, without suffix; images of one name in several folders are numbered."""
-    names: list[str] = []
-    for path in paths:
-        name, number = path.stem, 2
+    names: dict[str, None] = {}
+    for picture in images:
+        stem = Path(picture.name).stem
+        name, number = stem, 2
         while name in names:
-            name, number = f"{path.stem}-{number}", number + 1
-        names.append(name)
-    return names
+            name, number = f"{stem}-{number}", number + 1
+        names[name] = None
+    return list(names)
 
 
 def measure_masks_again(

@@ -42,6 +42,12 @@ def say(text: str = "") -> None:
         print(text, file=sys.stderr if _json else sys.stdout, flush=True)
 
 
+def note(text: str) -> None:
+    """A remark beside the results, on standard error."""
+    if first():
+        print(text, file=sys.stderr, flush=True)
+
+
 def result(value: dict[str, Any]) -> None:
     """The verb's result, printed only with --json."""
     if _json and first():

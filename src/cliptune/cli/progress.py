@@ -10,6 +10,7 @@ from rich.progress import Progress as RichProgress
 
 from cliptune.cli import output
 from cliptune.cli.output import count, percent
+from cliptune.files import short
 from cliptune.training.compute import resident_bytes
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
@@ -121,4 +122,4 @@ def describe_result(run: "Run") -> None:
         f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring · "
         f"peak {record['peak_memory_bytes'] / 1e9:.1f} GB" + (f" · merge gap {gap:.1e}" if gap is not None else "")
     )
-    output.say(f"  {run.folder}")
+    output.say(f"  {short(run.folder)}")

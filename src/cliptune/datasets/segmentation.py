@@ -81,6 +81,15 @@ class MaskSet:
     opened: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """how it was opened, as settings: data.root, data.missing, segment.words"""
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train):,} train, {len(self.val):,} val, {len(self.test):,} test images"
+        return f"MaskSet({self.name!r}, {sizes})"
+
+    def _repr_html_(self) -> str:
+        from cliptune.notebook import of_masks
+
+        return of_masks(self)
+
 
 def word_prompts(word: str) -> Prompts:
     """The prompts of a set that comes without: p0 is empty, p1 says what is looked for.
