@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cliptune.datasets.contents import located
 from cliptune.datasets.mask_episode import items_of, kind_of
 from cliptune.datasets.mask_pixels import Batch, MaskPixels
 from cliptune.datasets.mask_sets import open_masks
@@ -26,6 +27,7 @@ from cliptune.models.products import still
 from cliptune.models.segmenter import Marker, Segmenter
 from cliptune.models.shortcuts import using
 from cliptune.progress import Bar
+from cliptune.reevaluate import note_replaced, refuse_gone, seen_before
 from cliptune.runs import Run
 from cliptune.segmentation import marker_of
 from cliptune.tasks.segment import answer, marked, measure, overlay
@@ -180,7 +182,7 @@ def measure_masks_again(
             images without prompts.csv, the words to look for. None is the run's.
 
     Returns:
-        data, prompt (kind), texts (up to three), zero_shot, adapted.
+        data, prompt (kind), texts (up to three), zero_shot, adapted, left_out, notes.
 
     Raises:
         UserError: no test images, no such kind of prompt, or images that do not say what to look for.
@@ -190,15 +192,23 @@ def measure_masks_again(
     words = None if prompt is None or KIND_OF_PROMPT.fullmatch(prompt) else prompt
     if words is None and prompt is not None:
         kind = prompt
+    notes: list[str] = []
+    seen: set[str] = set()
     if data is None:
+        refuse_gone(settings["name"])
         maskset = open_masks(settings["name"], base, "skip", words or run.record["recipe"]["segment"]["words"] or None)
         items = items_of(json.loads((run.folder / "episode.json").read_text("utf-8"))["test"])
         if prompt is not None:
             known = {item.image: item for part in (maskset.train, maskset.val, maskset.test) for item in part}
             items = tuple(known[item.image] for item in items if item.image in known)
+        masks = [mask for item in items for mask in item.masks]
+        images = located(maskset.root, (item.image for item in items))
+        note_replaced(run, {"test": images, "masks": located(maskset.root, masks)}, notes)
     else:
         maskset = _other(data, base, words, run)
-        items = maskset.test
+        paths = [item.image for item in maskset.test]
+        seen = seen_before(run, maskset.name, paths, located(maskset.root, paths), notes)
+        items = tuple(item for item in maskset.test if item.image not in seen)
     kind = kind_of(maskset, "auto" if prompt is None and kind not in maskset.prompt_types else kind)
     if words is not None:
         kind = "p1"
@@ -211,7 +221,8 @@ def measure_masks_again(
         for name, each in (("zero_shot", backbone.marker()), ("adapted", marker)):
             answers = answer(segmenting(each, backbone, machine), pixels, BATCH, threshold)
             found[name] = measure(answers, groups, threshold)
-    return {"data": maskset.name, "prompt": kind, "texts": pixels.texts()[:3], **found}
+    known_too = {"left_out": len(seen), "notes": notes}
+    return {"data": maskset.name, "prompt": kind, "texts": pixels.texts()[:3], **found, **known_too}
 
 
 def _other(data: str, root: str | None, words: str | None, run: Run) -> MaskSet:

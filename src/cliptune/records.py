@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune import environment, files
 from cliptune import recipe as recipes
+from cliptune.datasets import contents
 from cliptune.datasets.episodes import Episode
+from cliptune.datasets.images import printable
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter
 from cliptune.runs import read_record
@@ -43,6 +45,7 @@ def describe(plan: "AnyPlan", adapter: Adapter, folder: Path) -> dict[str, Any]:
         "environment": environment.describe(plan.machine),
         "recipe": recipe.tables(),
     }
+    record["data"]["files_sha256"] = plan.episode.contents.sha256
     facts = adapter.facts()
     return record | ({"selection": facts} if "picked" in facts else {"facts": facts} if facts else {})
 
@@ -122,8 +125,25 @@ def already_done(folder: Path, plan: "AnyPlan", *, resume: bool, fresh: bool) ->
                 f"{folder} holds a run on other {what} ({then_hash[:12]} there, {now_hash[:12]} now)",
                 "start over with --fresh, or give another folder with --out",
             )
+    _refuse_replaced(folder, plan.episode)
     if record["status"] == "finished":
         return True
     if not resume:
         raise UserError(f"{folder} holds an unfinished run", "go on with --resume, or start over with --fresh")
     return False
+
+
+def _refuse_replaced(folder: Path, episode: Any) -> None:
+    """Refuse images that are no longer the ones the run in `folder` saw, although they are called the same.
+
+    Raises:
+        UserError: some files have another content.
+    """
+    recorded = contents.read(folder)
+    replaced = recorded.differing(episode.files()) if recorded else []
+    if replaced:
+        many = "1 file has" if len(replaced) == 1 else f"{len(replaced):,} files have"
+        raise UserError(
+            f"{folder} holds a run on other images: {many} changed under the same name, first {printable(replaced[0])}",
+            "start over with --fresh, or give another folder with --out",
+        )

@@ -1,12 +1,16 @@
 """Measuring a finished run again: its own tests, or other data."""
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from cliptune.datasets import open_set
+from cliptune.datasets import contents, open_set
 from cliptune.datasets.base import ImageSet, Item, prompts
-from cliptune.datasets.episodes import Test
+from cliptune.datasets.contents import Located, located
+from cliptune.datasets.episodes import OWN_PARTS, Test
+from cliptune.datasets.images import printable
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.models.shortcuts import using
@@ -19,10 +23,13 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     """Accuracy of the untouched backbone and of the adapted one on a test split.
 
     Args:
-        data: a data set or path; None is the run's own. template: None is the run's, or the other data's first.
+        data: a data set or path; None is the run's own. A copy of the run's own test images counts as these, wherever
+            it is. template: None is the run's, or the other data's first.
 
     Returns:
         data, template, zero_shot, adapted of the first test; and, where the run has several, all of them in `tests`.
+        left_out: how many test images were left out because the run was trained or validated on them; notes: what
+        somebody should know, in sentences.
 
     Raises:
         UserError: no test images; other classes for a method whose head knows only its own.
@@ -31,7 +38,20 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
         raise UserError(f"--template {template!r}", "write one {} where the class name goes")
     settings = run.record["recipe"]["data"]
     base = root or settings["root"] or None
-    tests = {"test": other_data(run, data, base, settings)} if data else own_tests(run, base, settings)
+    notes: list[str] = []
+    left_out = 0
+    if data:
+        imageset = open_set(data, base, settings["split_seed"])
+        if is_own_copy(run, imageset):
+            tests = own_tests(run, base, settings, imageset)
+            notes.append(f"{data} holds the run's own test images, by content; they are measured as the run did")
+        else:
+            test = other_data(run, imageset)
+            tests, left_out = {"test": without_seen(run, test, notes)}, len(test.items)
+            left_out -= len(tests["test"].items)
+    else:
+        tests = own_tests(run, base, settings)
+        note_replaced(run, {name: located(test.imageset.root, paths_of(test)) for name, test in tests.items()}, notes)
     dtype = run.record["environment"]["dtype"]
     machine = compute(device, "auto" if dtype == "float16" else dtype, run.backbone.parameters)
     run.to(machine.device)
@@ -50,13 +70,12 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
                 )
             }
             found[name] = {"data": test.imageset.name, "template": chosen, **both}
-    first = next(iter(found.values()))
+    first = {**next(iter(found.values())), "left_out": left_out, "notes": notes}
     return first if len(found) == 1 else {**first, "tests": found}
 
 
-def other_data(run: Run, data: str, root: str | None, settings: Mapping[str, Any]) -> Test:
+def other_data(run: Run, imageset: ImageSet) -> Test:
     """The test split of data that the run was not made for."""
-    imageset = open_set(data, root, settings["split_seed"])
     if not imageset.test:
         raise UserError(f"'{imageset.name}' has no test images", "give data with a test split")
     if not run.adapter.method.open_vocabulary and imageset.classes != run.classes:
@@ -66,11 +85,92 @@ def other_data(run: Run, data: str, root: str | None, settings: Mapping[str, Any
     return Test(imageset, imageset.test, imageset.classes, imageset.templates[0])
 
 
-def own_tests(run: Run, root: str | None, settings: Mapping[str, Any]) -> dict[str, Test]:
+def paths_of(test: Test) -> list[str]:
+    return [item.path for item in test.items]
+
+
+def is_own_copy(run: Run, imageset: ImageSet) -> bool:
+    """Whether the test split of your own images is that of the run, by name and content."""
+    recorded = contents.read(run.folder)
+    if recorded is None or not imageset.source:
+        return False
+    listed = {item.path for item in imageset.test}
+    own = {name: recorded.parts.get(name, {}) for name in run.tests}
+    if not listed or set().union(*own.values()) != listed:
+        return False
+    return not recorded.differing({name: located(imageset.root, part) for name, part in own.items()})
+
+
+def without_seen(run: Run, test: Test, notes: list[str]) -> Test:
+    """The test without images that the run was trained or validated on, whatever they are called there.
+
+    Raises:
+        UserError: nothing else is left.
+    """
+    files = located(test.imageset.root, paths_of(test))
+    seen = seen_before(run, test.imageset.name, paths_of(test), files, notes)
+    items = tuple(item for item in test.items if item.path not in seen)
+    return dataclasses.replace(test, items=items)
+
+
+def seen_before(run: Run, name: str, paths: Sequence[str], files: Mapping[str, Path], notes: list[str]) -> set[str]:
+    """Those test images of the data `name` that the run was trained or validated on; a note says how many.
+
+    Files are compared by content, drawn and embedded images by name.
+
+    Raises:
+        UserError: all of them.
+    """
+    recorded = contents.read(run.folder)
+    if files and recorded is None:
+        notes.append(f"the run has no {contents.FILE}: images that it was trained on cannot be recognised")
+    seen = recorded.among(OWN_PARTS, files) if recorded else set()
+    if name == run.record["data"]["name"]:
+        episode = json.loads((run.folder / "episode.json").read_text("utf-8"))
+        own = {row[0] for part in OWN_PARTS for row in episode[part]}
+        seen |= {path for path in paths if path in own and path not in files}
+    if seen and len(seen) == len(set(paths)):
+        raise UserError(f"the run was trained or validated on every test image of '{name}'", "give it other images")
+    if seen:
+        notes.append(
+            f"{len(seen):,} of {len(set(paths)):,} test images of '{name}' are left out: the run was trained or "
+            "validated on them"
+        )
+    return seen
+
+
+def note_replaced(run: Run, files: Located, notes: list[str]) -> None:
+    """Say how many of the run's own test images have changed since."""
+    recorded = contents.read(run.folder)
+    if recorded and (replaced := recorded.differing(files)):
+        total = len({path for part in files.values() for path in part})
+        notes.append(
+            f"{len(replaced):,} of {total:,} test images have changed under the same name since the run measured them, "
+            f"first {printable(replaced[0])}"
+        )
+
+
+def refuse_gone(name: str) -> None:
+    """Refuse a run's own images that are no longer where they were.
+
+    Raises:
+        UserError: `name`, as the run recorded it, is a path and nothing is there.
+    """
+    if Path(name).is_absolute() and not Path(name).exists():
+        raise UserError(
+            f"the run's images were in {name}, and that is gone",
+            "name where they are now: --data PATH (they are compared by content)",
+        )
+
+
+def own_tests(run: Run, root: str | None, settings: Mapping[str, Any], copy: ImageSet | None = None) -> dict[str, Test]:
     """The run's own test images and classes, from its episode.json; the image sets only read the pixels.
 
     Splitting your own images again would give another test split as soon as a file was added or removed. What was
     missing then may be missing now, so nothing else is asked of the copy.
+
+    Args:
+        copy: where the run's own images are now, if not where they were.
     """
     episode = json.loads((run.folder / "episode.json").read_text("utf-8"))
     opened: dict[str, ImageSet] = {}
@@ -78,7 +178,10 @@ def own_tests(run: Run, root: str | None, settings: Mapping[str, Any]) -> dict[s
     for name in run.tests:
         told = episode.get("tested", {}).get(name) or {"data": episode["data"], **episode}
         source = settings["name"] if told["data"] == episode["data"] else told["data"]
+        if source == settings["name"] and copy is not None:
+            opened[source] = copy
         if source not in opened:
+            refuse_gone(source)
             opened[source] = open_set(source, root, settings["split_seed"], "skip")
         items = tuple(Item(path, label) for path, label in episode["tests"][name])
         tests[name] = Test(opened[source], items, tuple(told["classes"]), told["template"])

@@ -179,6 +179,7 @@ def of_files(
     """
     get = f"get it: {facts.get}" if facts else "complete the folder"
     kept, told = present(root, parts, missing, get)
+    root = root.absolute()  # images are read later, perhaps after a change of directory
     return MaskSet(
         name=name,
         read_image=partial(read_image_below, root, as_published=facts is not None),

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,6 +93,11 @@ class Backbone:
     @property
     def parameters(self) -> int:
         return sum(tensor.numel() for tensor in self.weights.parameters())
+
+    @property
+    def folder(self) -> str:
+        """The user's own folder that it was loaded from, absolute; empty for a named model."""
+        return self.source if Path(self.source).is_absolute() and self.source != str(zoo.MINI) else ""
 
     @property
     def device(self) -> torch.device:
