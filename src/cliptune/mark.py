@@ -96,7 +96,7 @@ def marks(
     words = _prompt(run, prompt)
     if threshold is None:
         threshold = float(run.record["recipe"]["segment"]["threshold"])
-    if not 0 <= threshold <= 1:
+    if not 0 < threshold < 1:
         raise UserError(f"threshold = {threshold}", "give a probability between 0 and 1, like 0.5")
     files = [
         {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(images)
@@ -106,8 +106,7 @@ def marks(
     writable_folder(out)
     segment = segmenting(marker, backbone, machine)
 
-    def mark_one(picture: Picture, both: dict[str, Path]) -> Answer:
-        image = picture.read()
+    def mark_one(name: str, image: Image.Image, both: dict[str, Path]) -> Answer:
         pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
         with using(run.shortcuts), still():
             logits = segment(Batch(pixels, torch.zeros(1, 1, 1), [words])).float()
@@ -116,17 +115,17 @@ def marks(
         for kind, file in both.items():
             write_whole(file, functools.partial(Image.fromarray(drawn[kind]).save, format="PNG"))
         names = {kind: str(file) for kind, file in both.items()}
-        return {"path": picture.name, "prompt": words, **names, "share": float(mask.mean())}
+        return {"path": name, "prompt": words, **names, "share": float(mask.mean())}
 
     rows = []
     for picture, both in zip(images, files, strict=True):
         try:
-            answer = mark_one(picture, both)
+            image = picture.read()
         except UserError as problem:
             yield problem
-        else:
-            rows.append(answer)
-            yield answer
+            continue
+        rows.append(mark_one(picture.name, image, both))
+        yield rows[-1]
     if rows:
         write_text(out / LIST, _csv(rows))
 

@@ -218,7 +218,7 @@ class Run:
         Args:
             images: as for `predict`.
             prompt: what to look for; None is what the run was trained to find, where that is one thing.
-            threshold: mark pixels more probable than this, 0 to 1; None is the run's.
+            threshold: mark pixels more probable than this, between 0 and 1; None is the run's.
             skip_bad, device, progress: as for `predict`.
 
         Returns:

@@ -12,7 +12,7 @@ from pathlib import Path
 from cliptune.datasets import sets
 from cliptune.datasets.base import ImageSet, Missing
 from cliptune.errors import UserError
-from cliptune.registry import find, plain
+from cliptune.registry import find, name_of, plain
 
 
 def names() -> list[str]:
@@ -32,9 +32,15 @@ def aliases() -> dict[str, str]:
 
 
 def open_set(
-    name: str, root: str | None = None, seed: int = 0, missing: Missing = "refuse", names: str | None = None
+    name: str | Path,
+    root: str | Path | None = None,
+    seed: int = 0,
+    missing: Missing = "refuse",
+    names: str | Path | None = None,
 ) -> ImageSet:
     """An image set by path or by name.
+
+    >>> data = cliptune.data("photos/")  # doctest: +SKIP
 
     Args:
         name: an existing folder or CSV file, unless `root` holds a set of that name; a Python file with a `load` like
@@ -48,6 +54,10 @@ def open_set(
     Raises:
         UserError: no such path or set; offers the nearest.
     """
+    name = name_of(name, "data", ": a folder, a CSV file or a data set's name")
+    root, names = (
+        None if path is None else name_of(path, what, "") for path, what in ((root, "root"), (names, "names"))
+    )
     if not name.strip():
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
     if root and not Path(root).expanduser().is_dir():

@@ -14,7 +14,7 @@ from cliptune.datasets.base import Missing
 from cliptune.datasets.published import Facts, is_present
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
-from cliptune.registry import find, nearest, plain
+from cliptune.registry import find, name_of, nearest, plain
 
 
 @cache
@@ -50,9 +50,11 @@ def facts_of(name: str) -> Facts:
 
 
 def open_masks(
-    name: str, root: str | Path | None = None, missing: Missing = "refuse", prompt: str | None = None
+    name: str | Path, root: str | Path | None = None, missing: Missing = "refuse", prompt: str | None = None
 ) -> MaskSet:
     """A set of images with masks, by path or by name.
+
+    >>> data = cliptune.masks("lesions/", prompt="skin lesion")  # doctest: +SKIP
 
     Args:
         name: an existing folder with images/ and masks/, unless `root` holds a set of that name; else a set's name
@@ -64,6 +66,8 @@ def open_masks(
     Raises:
         UserError: no such path or set, offers the nearest; or the set cannot be opened.
     """
+    name = name_of(name, "data", ": a folder with images/ and masks/, or a set's name")
+    root = None if root is None else name_of(root, "root", "")
     found = _open(name, root, missing, prompt)
     opened: dict[str, str] = {"data.missing": missing}
     if root is not None:
