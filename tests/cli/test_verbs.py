@@ -169,7 +169,8 @@ def test_train_writes_the_run_folder(few: None, cliptune: Cliptune) -> None:
     assert said.err == ""
     files = {name for name, content in contents(folder).items() if content is not None and "thumbnails" not in name}
     assert files == {
-        *("recipe.toml", "run.json", "metrics.jsonl", "episode.json", "predictions.csv", "zero_shot_predictions.csv"),
+        *("recipe.toml", "run.json", "metrics.jsonl", "episode.json", "files.json"),
+        *("predictions.csv", "zero_shot_predictions.csv"),
         *("adapter/adapter.safetensors", "adapter/adapter.json", "adapter/README.md"),
     }
     record = json.loads((folder / "run.json").read_text("utf-8"))
