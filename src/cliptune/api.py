@@ -38,7 +38,7 @@ def train(
     fresh: bool = False,
     track: Iterable[str] | str = (),
     progress: bool = True,
-    on_event: Callable[[Event], object] | None = None,
+    on_event: Callable[[Event], None] | None = None,
 ) -> Run:
     """Adapt `model` with `method` on `shots` images per class of `data`, measure it, write a run folder.
 

@@ -40,6 +40,8 @@ class Picture:
     """its path as it was given, or 'image 3' for the third one, if that has no path"""
     read: Callable[[], Image.Image] = field(repr=False, compare=False)
     """decode it to upright RGB; raises UserError saying what is wrong"""
+    problem: UserError | None = None
+    """what is wrong, where that is known without opening it"""
 
 
 def pictures(images: Images) -> list[Picture]:
@@ -50,11 +52,14 @@ def pictures(images: Images) -> list[Picture]:
             [h w] or [n h w 3], the bytes of image files, open binary files.
 
     Raises:
-        UserError: something among them is none of these; or there is nothing at all.
+        UserError: something among them is none of these; there is nothing at all, or nothing that exists.
     """
     listed = [picture for number, one in enumerate(_ones(images), 1) for picture in _pictures(one, number)]
     if not listed:
         raise UserError("no images", f"{_FILES}, or '-' for paths on standard input")
+    problems = [picture.problem for picture in listed if picture.problem]
+    if len(problems) == len(listed):
+        raise none_readable(problems)
     return listed
 
 
@@ -118,10 +123,12 @@ def _of_file(path: Path) -> Image.Image:
 
 
 def _bad(name: str, what: str, fix: str = _FILES) -> Picture:
-    def refuse() -> Image.Image:
-        raise UserError(what, fix)
+    problem = UserError(what, fix)
 
-    return Picture(name, refuse)
+    def refuse() -> Image.Image:
+        raise problem
+
+    return Picture(name, refuse, problem)
 
 
 def _of_array(values: np.ndarray, name: str) -> Image.Image:

@@ -8,6 +8,7 @@ tracking/ (with --track: a tracker's own files, no part of the record)
 
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -229,13 +230,13 @@ class Run:
         """
         from cliptune.mark import mark
 
-        return mark(self, images, Path(out), prompt, threshold, skip_bad, device, progress)
+        return mark(self, images, Path(os.path.expanduser(out)), prompt, threshold, skip_bad, device, progress)
 
     def merge(self, out: str | Path) -> float:
         """Write an ordinary transformers CLIP folder; returns the largest |logit difference| / max|logit| seen."""
         from cliptune.export import merge_run
 
-        return merge_run(self, Path(out))
+        return merge_run(self, Path(os.path.expanduser(out)))
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the HTML page about this run (by default report.html in its folder); returns its path."""

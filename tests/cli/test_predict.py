@@ -276,7 +276,7 @@ def test_python_and_the_command_line_answer_alike(
 def test_other_classes_on_the_command_line(
     finished: Path, probe: Path, run: Run, images: list[Path], cliptune: Cliptune
 ) -> None:
-    words = ("--classes", "red fox,blue_star", "--classes", "snow")
+    words = ("--classes", "red fox, blue_star", "--classes", "snow")
     said = cliptune("predict", finished, "new", *words, "--json").done()
     assert list(said.json["predictions"][0]["probabilities"]) == ["red fox", "blue_star", "snow"]
     assert said.json["predictions"] == json.loads(

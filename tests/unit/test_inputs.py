@@ -126,9 +126,17 @@ def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
     ],
 )
 def test_what_cannot_be_read_fails_at_its_turn(given: Any, words: str) -> None:
-    [picture] = pictures(given)
+    """Alone it is refused; among others it fails when it is read."""
+    with pytest.raises(UserError, match=words):
+        pictures(given)[0].read()
+    picture, _ = pictures([given, Image.new("RGB", (2, 2))])
     with pytest.raises(UserError, match=words):
         picture.read()
+
+
+def test_where_nothing_exists_nothing_is_loaded() -> None:
+    with pytest.raises(UserError, match=r"none of 2 images can be read, first: a\.png: no such file"):
+        pictures(["a.png", "b.png"])
 
 
 def test_a_closed_file() -> None:

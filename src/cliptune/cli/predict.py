@@ -58,8 +58,9 @@ def predict(
 
     if csv is not None:
         csv = writable_file(csv)
-    images = pictures(_paths(paths))
+    names = _paths(paths)
     opened = Run.open(run, model)
+    images = pictures(names)
     answered: Answered
     calibration: dict[str, Any] = {}
     if opened.task == "segment":
@@ -71,8 +72,8 @@ def predict(
     else:
         if prompt is not None or out is not None:
             raise UserError("--prompt and --out belong to segmentation, this run classifies", "leave them out")
-        names = [name for text in classes for name in text.split(",")] if classes else None
-        answered, calibration = _classify(opened, images, names, top, calibrate, threshold, device, csv)
+        others = [name.strip() for text in classes for name in text.split(",")] if classes else None
+        answered, calibration = _classify(opened, images, others, top, calibrate, threshold, device, csv)
     answered.tell(skip_bad)
     output.result({"run": str(run), "predictions": answered.rows, **calibration, "unread": answered.unread})
     if answered.unread and not skip_bad:
@@ -80,13 +81,15 @@ def predict(
 
 
 class Answered:
-    """What came of the images so far: answers, and why some could not be read."""
+    """What came of the images so far: how many answers, and why some could not be read."""
 
     def __init__(self, images: "Sequence[Picture]", live: bool):
         from cliptune.progress import Bar
 
         self.images = images
         self.rows: list[Answer] = []
+        """kept for --json alone: with many classes they are large"""
+        self.done = 0
         self.problems: list[UserError] = []
         self.unread: list[dict[str, str]] = []
         self.bar = Bar("images", len(images), shown=live)
@@ -107,9 +110,11 @@ class Answered:
                     self.problems.append(answer)
                     self.unread.append({"path": picture.name, "reason": answer.what})
                 else:
-                    self.rows.append(answer)
+                    self.done += 1
+                    if output.wants_json():
+                        self.rows.append(answer)
                     yield answer
-        if not self.rows:
+        if not self.done:
             raise none_readable(self.problems)
 
     def tell(self, skip_bad: bool) -> None:
@@ -182,8 +187,8 @@ def _classify(
                 for row in rows:
                     write([row["path"], row["prediction"], f"{row['score']:.6f}", *_shares(row)])
         finally:  # an interruption keeps what was answered
-            if answered.rows:
-                output.say(f"{csv}: {len(answered.rows):,} of {len(images):,} images, {len(ready.names):,} classes")
+            if answered.done:
+                output.say(f"{csv}: {answered.done:,} of {len(images):,} images, {len(ready.names):,} classes")
     output.note(ready.calibration)
     return answered, {"calibration": {"temperature": ready.temperature, "what": ready.calibration}}
 
