@@ -172,6 +172,14 @@ def collected(
     return rows
 
 
+def attempted(picture: Picture) -> Image.Image | UserError:
+    """The image, or what is wrong with it; without the traceback, which would keep the file's bytes in memory."""
+    try:
+        return picture.read()
+    except UserError as problem:
+        return UserError(problem.what, problem.fix)
+
+
 def none_readable(problems: Sequence[UserError]) -> UserError:
     """What to say where not one image could be read."""
     if len(problems) == 1:

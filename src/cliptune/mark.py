@@ -20,7 +20,7 @@ from cliptune.datasets.mask_sets import open_masks
 from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskSet
 from cliptune.errors import UserError
 from cliptune.files import short, writable_folder, write_text, write_whole
-from cliptune.inputs import Answer, Images, Picture, collected, pictures
+from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
@@ -119,10 +119,9 @@ def marks(
 
     rows = []
     for picture, both in zip(images, files, strict=True):
-        try:
-            image = picture.read()
-        except UserError as problem:
-            yield problem
+        image = attempted(picture)
+        if isinstance(image, UserError):
+            yield image
             continue
         rows.append(mark_one(picture.name, image, both))
         yield rows[-1]

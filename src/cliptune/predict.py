@@ -14,7 +14,7 @@ from torch import Tensor
 from cliptune.datasets.base import distinct
 from cliptune.datasets.pixels import floats, in_threads
 from cliptune.errors import UserError
-from cliptune.inputs import Answer, Images, Picture, collected, pictures
+from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures
 from cliptune.models.products import still
 from cliptune.models.shortcuts import using
 from cliptune.progress import Bar
@@ -97,10 +97,8 @@ class Classifier:
 
     def _cut(self, picture: Picture) -> Any:
         """uint8 [s s 3], or what is wrong with the image."""
-        try:
-            return self.run.backbone.preprocess.cut(picture.read())
-        except UserError as problem:
-            return problem
+        image = attempted(picture)
+        return image if isinstance(image, UserError) else self.run.backbone.preprocess.cut(image)
 
     @torch.no_grad()
     def _probabilities(self, pixels: Tensor) -> Tensor:

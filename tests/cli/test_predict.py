@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cliptune.errors import UserError
 from cliptune.models.backbone import Backbone
@@ -303,3 +304,24 @@ def test_other_classes_on_the_command_line(
 def test_classes_that_are_no_list_of_names(classes: Any, words: str, run: Run, images: list[Path]) -> None:
     with pytest.raises(UserError, match=words):
         run.predict(images, classes=classes)
+
+
+# Merging
+
+
+def test_merge_says_how_to_load_it(finished: Path, images: list[Path], cliptune: Cliptune) -> None:
+    """What is printed runs as it stands, and transformers then answers as the run does."""
+    import ast
+    import re
+
+    from transformers import pipeline
+
+    said = cliptune("merge", finished, "merged").done()
+    task, model = re.search(r'pipeline\("([^"]+)", model="([^"]+)"\)', said.out).groups()
+    template = ast.literal_eval(re.search(r"hypothesis_template=('[^']*')", said.out)[1])
+    labels = ast.literal_eval(re.search(r"candidate_labels=(\[.*\])", said.out)[1])
+    answers = pipeline(task, model=model)(Image.open(images[0]), candidate_labels=labels, hypothesis_template=template)
+    [row] = cliptune("predict", finished, images[0], "--no-calibrate", "--json").done().json["predictions"]
+    shares = {answer["label"]: answer["score"] for answer in answers}
+    # the pipeline pads prompts to the longest allowed: other sums, float32
+    assert shares == pytest.approx({name.replace("_", " "): p for name, p in row["probabilities"].items()}, abs=1e-3)
