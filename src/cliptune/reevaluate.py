@@ -36,22 +36,8 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
     """
     if template is not None and template.count("{}") != 1:
         raise UserError(f"--template {template!r}", "write one {} where the class name goes")
-    settings = run.record["recipe"]["data"]
-    base = root or settings["root"] or None
     notes: list[str] = []
-    left_out = 0
-    if data:
-        imageset = open_set(data, base, settings["split_seed"])
-        if is_own_copy(run, imageset):
-            tests = own_tests(run, base, settings, imageset)
-            notes.append(f"{data} holds the run's own test images, by content; they are measured as the run did")
-        else:
-            test = other_data(run, imageset)
-            tests, left_out = {"test": without_seen(run, test, notes)}, len(test.items)
-            left_out -= len(tests["test"].items)
-    else:
-        tests = own_tests(run, base, settings)
-        note_replaced(run, {name: located(test.imageset.root, paths_of(test)) for name, test in tests.items()}, notes)
+    tests, left_out = tests_of(run, data, root, notes)
     dtype = run.record["environment"]["dtype"]
     machine = compute(device, "auto" if dtype == "float16" else dtype, run.backbone.parameters)
     run.to(machine.device)
@@ -72,6 +58,27 @@ def measure_again(run: Run, data: str | None, root: str | None, template: str | 
             found[name] = {"data": test.imageset.name, "template": chosen, **both}
     first = {**next(iter(found.values())), "left_out": left_out, "notes": notes}
     return first if len(found) == 1 else {**first, "tests": found}
+
+
+def tests_of(run: Run, data: str | None, root: str | None, notes: list[str]) -> tuple[dict[str, Test], int]:
+    """What is measured, and how many of its images are left out; for the arguments see `measure_again`.
+
+    Args:
+        notes: what somebody should know is added.
+    """
+    settings = run.record["recipe"]["data"]
+    root = root or settings["root"] or None
+    if not data:
+        tests = own_tests(run, root, settings)
+        note_replaced(run, {name: located(test.imageset.root, paths_of(test)) for name, test in tests.items()}, notes)
+        return tests, 0
+    imageset = open_set(data, root, settings["split_seed"])
+    if is_own_copy(run, imageset):
+        notes.append(f"{data} has the run's own test images, by content; they are measured as the run did")
+        return own_tests(run, root, settings, imageset), 0
+    whole = other_data(run, imageset)
+    test = without_seen(run, whole, notes)
+    return {"test": test}, len(whole.items) - len(test.items)
 
 
 def other_data(run: Run, imageset: ImageSet) -> Test:

@@ -280,7 +280,7 @@ def test_data_that_moved_are_recognised_by_content(cliptune: Cliptune) -> None:
     assert "--data PATH" in said.err
     found = cliptune("evaluate", "run", "--data", "moved", "--json").done()
     assert found.json["template"] == "one {}"
-    assert "holds the run's own test images" in found.err
+    assert "has the run's own test images" in found.err
     assert found.json["adapted"]["per_class"] == record["metrics"]["test"]["per_class"]
     test = json.loads(Path("run/episode.json").read_text("utf-8"))["tests"]["test"]
     replace_content(Path("moved", test[0][0]))
