@@ -111,7 +111,8 @@ def _of_path(given: str | bytes) -> list[Picture]:
         return [Picture(printable(file), partial(_of_file, file)) for file in below]
     if not path.is_file():
         what = "is not a file" if path.exists() else "no such file or folder"
-        return [_bad(name, f"{name}: {what}")]
+        fix = "patterns are for the shell; in Python: glob.glob(…)" if set("*?[") & set(text) else _FILES
+        return [_bad(name, f"{name}: {what}", fix)]
     return [Picture(name, partial(_of_file, path))]
 
 

@@ -134,6 +134,11 @@ def test_what_cannot_be_read_fails_at_its_turn(given: Any, words: str) -> None:
         picture.read()
 
 
+def test_a_pattern_is_not_expanded() -> None:
+    with pytest.raises(UserError, match=r"glob\.glob"):
+        pictures("new/*.jpg")
+
+
 def test_where_nothing_exists_nothing_is_loaded() -> None:
     with pytest.raises(UserError, match=r"none of 2 images can be read, first: a\.png: no such file"):
         pictures(["a.png", "b.png"])

@@ -65,7 +65,8 @@ def open_set(
     found = _open(name, root, seed, missing, names)
     opened: dict[str, str] = {"missing": missing}
     opened |= {key: str(Path(path).expanduser().resolve()) for key, path in (("root", root), ("names", names)) if path}
-    return dataclasses.replace(found, opened=opened)
+    source = str(Path(found.source).absolute()) if found.source else ""
+    return dataclasses.replace(found, opened=opened, source=source)
 
 
 def _open(name: str, root: str | None, seed: int, missing: Missing, names: str | None) -> ImageSet:

@@ -79,7 +79,7 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None, missing: Mi
         root=str(root),
         split=split,
         about="your own images",
-        source=str(path.absolute()),
+        source=str(path),
         split_seed=seed,
         notes=notes,
     )
