@@ -16,8 +16,8 @@ from typing import Any, Union
 import numpy as np
 from PIL import Image
 
-from cliptune.datasets.folder import _images_below as images_below
 from cliptune.datasets.images import IMAGE_SUFFIXES, decode, printable, read_file, upright_rgb
+from cliptune.datasets.places import LeftOut, images_below, spelled_on_disk
 from cliptune.errors import UserError
 from cliptune.progress import Bar
 
@@ -44,17 +44,22 @@ class Picture:
     """what is wrong, where that is known without opening it"""
 
 
-def pictures(images: Images) -> list[Picture]:
+def pictures(images: Images, left_out: LeftOut | None = None) -> list[Picture]:
     """The images that are meant, in order; a folder stands for all images below it, sorted by path.
 
     Args:
         images: one image or folder, or any iterable of them: paths (`str`, `Path`), PIL images, uint8 arrays [h w 3],
             [h w] or [n h w 3], the bytes of image files, open binary files.
+        left_out: counts what folders hold and is not read, as in training; without it a warning says so.
 
     Raises:
         UserError: something among them is none of these; there is nothing at all, or nothing that exists.
     """
-    listed = [picture for number, one in enumerate(_ones(images), 1) for picture in _pictures(one, number)]
+    passed_over = LeftOut() if left_out is None else left_out
+    listed = [p for number, one in enumerate(_ones(images), 1) for p in _pictures(one, number, passed_over)]
+    if left_out is None:
+        for note in passed_over.notes():
+            warnings.warn(note, stacklevel=4)  # the line that called Run.predict or Run.mark
     if not listed:
         raise UserError("no images", f"{_FILES}, or '-' for paths on standard input")
     problems = [picture.problem for picture in listed if picture.problem]
@@ -79,48 +84,55 @@ def _is_one(value: Any) -> bool:
     return isinstance(value, kinds) or callable(getattr(value, "read", None))
 
 
-def _pictures(one: Any, number: int) -> list[Picture]:
+def _pictures(one: Any, number: int, left_out: LeftOut) -> list[Picture]:
     name = f"image {number}"
     if isinstance(one, str | os.PathLike):
-        return _of_path(os.fspath(one))
+        return _of_path(os.fspath(one), left_out)
     if isinstance(one, Image.Image):
-        return [Picture(name, partial(upright_rgb, one, name))]
+        return [Picture(name, partial(_read, _KINDS, upright_rgb, one, name))]
     if isinstance(one, np.ndarray):
         return [Picture(name, partial(_of_array, one, name))]
     if isinstance(one, bytes | bytearray | memoryview):
-        return [Picture(name, partial(decode, bytes(one), name))]
+        return [Picture(name, partial(_read, _KINDS, decode, bytes(one), name))]
     if callable(getattr(one, "read", None)):
         data = one.read()
         if isinstance(data, bytes):
-            return [Picture(name, partial(decode, data, name))]
+            return [Picture(name, partial(_read, _KINDS, decode, data, name))]
         raise UserError(f"{name} is a file opened as text", "open it with mode 'rb', or give its path")
     raise UserError(f"{name} is {_kind(one)}", _KINDS)
 
 
-def _of_path(given: str | bytes) -> list[Picture]:
+def _of_path(given: str | bytes, left_out: LeftOut) -> list[Picture]:
     text = os.fsdecode(given)
     name = printable(text)
     if not text.strip() or "\0" in text:
         return [_bad(name, f"{text!r} is no file name")]
     path = Path(os.path.expanduser(text))
     if path.is_dir():
-        below = images_below(path)
+        try:
+            below = images_below(path, left_out)
+        except UserError as problem:
+            return [_bad(name, problem.what, problem.fix)]
         if not below:
             suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
             return [_bad(name, f"{name}: no images below that folder", f"images end in {suffixes}")]
-        return [Picture(printable(file), partial(_of_file, file)) for file in below]
+        return [Picture(printable(file), partial(_read, _FILES, read_file, file)) for file in below]
+    if not path.is_file() and (spelled := spelled_on_disk(Path(), str(path))) is not None:
+        path = Path(spelled)
+        name = printable(path)
     if not path.is_file():
         what = "is not a file" if path.exists() else "no such file or folder"
         fix = "patterns are for the shell; in Python: glob.glob(…)" if set("*?[") & set(text) else _FILES
         return [_bad(name, f"{name}: {what}", fix)]
-    return [Picture(name, partial(_of_file, path))]
+    return [Picture(name, partial(_read, _FILES, read_file, path))]
 
 
-def _of_file(path: Path) -> Image.Image:
+def _read(fix: str, work: Callable[..., Image.Image], *given: Any) -> Image.Image:
+    """What `work` makes of `given`; its own fixes are for data sets, and `fix` takes their place."""
     try:
-        return read_file(path)
-    except UserError as problem:  # its fix is for data sets
-        raise UserError(problem.what, _FILES) from problem
+        return work(*given)
+    except UserError as problem:
+        raise UserError(problem.what, fix) from problem
 
 
 def _bad(name: str, what: str, fix: str = _FILES) -> Picture:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cliptune.datasets.base import distinct
 from cliptune.datasets.pixels import floats, in_threads
+from cliptune.datasets.places import same_names
 from cliptune.errors import UserError
 from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures
 from cliptune.models.products import still
@@ -132,14 +133,11 @@ def class_names(classes: Any, own: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(classes)
     if names == own:
         return own
-    first: dict[str, str] = {}
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise UserError(f"{name!r} is no class name", fix)
-        alike = " ".join(name.replace("_", " ").split()).casefold()
-        if alike in first:
-            raise UserError(f"the classes '{first[alike]}' and '{name}' make the same prompt", "leave one of them out")
-        first[alike] = name
+    if (pair := same_names(names)) is not None:
+        raise UserError(f"the classes '{pair[0]}' and '{pair[1]}' make the same prompt", "leave one of them out")
     if len(names) < 2:
         raise UserError(f"classes = {list(names)}: there must be at least 2 to choose from", fix)
     return names

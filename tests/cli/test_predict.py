@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cliptune.datasets.base import ImageSet
 from cliptune.errors import UserError
 from cliptune.models.backbone import Backbone
 from cliptune.runs import Run
@@ -105,11 +107,32 @@ def test_where_nothing_can_be_read_it_is_refused(finished: Path, cliptune: Clipt
     assert not Path("answers.csv").exists()
 
 
-def test_system_files_are_skipped_as_in_training(finished: Path, images: list[Path], cliptune: Cliptune) -> None:
-    for left in ("new/.hidden.png", "new/._00.png", "new/.thumbs/00.png"):
+def test_folders_are_read_as_in_training(
+    finished: Path, run: Run, images: list[Path], few_digits: ImageSet, cliptune: Cliptune
+) -> None:
+    """What systems leave behind is skipped, links are followed, and unread kinds are counted."""
+    for left in ("new/.hidden.png", "new/._00.png", "new/@eaDir/00.png", "new/thumbs/00.png", "new/a.heic"):
         Path(left).parent.mkdir(exist_ok=True)
         Path(left).write_bytes(b"no image")
-    assert len(cliptune("predict", finished, "new", "--json").done().json["predictions"]) == 11
+    Path("elsewhere").mkdir()
+    few_digits.read(few_digits.test[20]).save("elsewhere/linked.png")
+    Path("new/link").symlink_to(Path("elsewhere").absolute())
+    said = cliptune("predict", finished, "new", "--json").done()
+    paths = [row["path"] for row in said.json["predictions"]]
+    assert paths == [*(str(path) for path in images), "new/link/linked.png"]
+    assert "1 .heic" in said.err
+    with pytest.warns(UserWarning, match=r"1 \.heic") as seen:
+        assert len(run.predict("new")) == 12
+    assert {warning.filename for warning in seen} == {__file__}
+
+
+def test_a_listed_path_in_another_spelling(finished: Path, images: list[Path], cliptune: Cliptune) -> None:
+    """Back-slashes, and accents that an editor composed."""
+    Path("nfd").mkdir()
+    decomposed = unicodedata.normalize("NFD", "nfd/café.png")
+    shutil.copy(images[0], decomposed)
+    said = cliptune("predict", finished, r"new\01.png", "nfd/caf\u00e9.png", "--json").done()
+    assert [row["path"] for row in said.json["predictions"]] == ["new/01.png", decomposed]
 
 
 def test_in_python_a_bad_image_keeps_its_row(run: Run, images: list[Path]) -> None:
@@ -137,9 +160,21 @@ def test_in_python_a_bad_image_keeps_its_row(run: Run, images: list[Path]) -> No
 def test_the_list_on_standard_input(
     text: str, finished: Path, images: list[Path], cliptune: Cliptune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    rows = cliptune("predict", finished, "-", "--json").done().json["predictions"]
-    assert [row["path"] for row in rows] == ["new/00.png", "new/01.png"]
+    for data in (text.encode(), text.removeprefix("\ufeff").encode("utf-16")) if "\0" not in text else (text.encode(),):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        rows = cliptune("predict", finished, "-", "--json").done().json["predictions"]
+        assert [row["path"] for row in rows] == ["new/00.png", "new/01.png"]
+
+
+def test_a_listed_name_that_is_not_utf_8(
+    finished: Path, images: list[Path], cliptune: Cliptune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = b"caf\xe9.png"
+    shutil.copy(images[0], os.fsdecode(name))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(name + b"\n")))
+    [row] = cliptune("predict", finished, "-", "--json", "--csv", "a.csv").done().json["predictions"]
+    assert row["path"] == r"caf\xe9.png"
+    assert table("a.csv")[0]["path"] == row["path"]
 
 
 # Tables, probabilities, thresholds

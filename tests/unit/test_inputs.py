@@ -116,7 +116,7 @@ def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
         (np.zeros(4, np.uint8), r"array of uint8 \[4\]"),
         (np.zeros((0, 4, 3), np.uint8), r"array of uint8 \[0 4 3\]"),
         (b"not an image", "image 1 is not an image"),
-        (b"", "image 1 is not an image"),
+        (b"", "image 1 is empty\\ngive a path"),
         ("nothing.png", r"nothing\.png: no such file"),
         ("~nobody-of-that-name/a.png", "~nobody-of-that-name/a.png: no such file"),
         ("", "is no file name"),

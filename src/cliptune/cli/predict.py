@@ -1,5 +1,7 @@
 """`cliptune predict`: classify images with a finished run, or mark what a prompt names in them."""
 
+import codecs
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -51,6 +53,7 @@ def predict(
 
     cliptune predict runs/dora-photos-16shot-s1 new/ --csv answers.csv
     """
+    from cliptune.datasets.places import LeftOut
     from cliptune.errors import UserError
     from cliptune.files import writable_file
     from cliptune.inputs import pictures
@@ -60,7 +63,10 @@ def predict(
         csv = writable_file(csv)
     names = _paths(paths)
     opened = Run.open(run, model)
-    images = pictures(names)
+    left_out = LeftOut()
+    images = pictures(names, left_out)
+    for note in left_out.notes():
+        output.note(f"note: {note}")
     answered: Answered
     calibration: dict[str, Any] = {}
     if opened.task == "segment":
@@ -136,10 +142,15 @@ def _paths(words: Sequence[str]) -> list[str]:
 
 
 def _listed() -> list[str]:
-    reconfigure = getattr(sys.stdin, "reconfigure", None)
-    if reconfigure is not None:  # names that are no UTF-8 come through, and a mark of byte order does not
-        reconfigure(encoding="utf-8-sig", errors="surrogateescape")
-    text = sys.stdin.read().removeprefix("\ufeff")
+    """File names as the system has them, whatever their bytes; a mark of byte order is none of them."""
+    buffer = getattr(sys.stdin, "buffer", None)
+    data = os.fsencode(sys.stdin.read()) if buffer is None else buffer.read()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        from cliptune.texts import decode_text
+
+        text = decode_text(data, "standard input")
+    else:
+        text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
     lines = text.split("\0" if "\0" in text else "\n")
     return [line.rstrip("\r") for line in lines if line.strip()]
 
