@@ -1,13 +1,14 @@
 """Reading files in words, and writing them whole or not at all."""
 
 import contextlib
+import csv
 import errno
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,13 @@ def user_path(name: str | os.PathLike[str]) -> Path:
         raise UserError(
             f"{shortened(str(name))} does not exist: there is no home folder {home}", "check that path"
         ) from None
+
+
+def short(path: Path) -> str:
+    """A path for a message: relative where it lies below the working directory."""
+    with contextlib.suppress(ValueError, FileNotFoundError):  # elsewhere; a working directory that was removed
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -92,6 +100,40 @@ def system_error(problem: Exception) -> OSError | None:
 
 def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda half: half.write_text(text, "utf-8"))
+
+
+@contextlib.contextmanager
+def csv_rows(path: Path, head: Sequence[str]) -> Iterator[Callable[[Sequence[object]], None]]:
+    """A function that adds a row to a CSV file.
+
+    The file takes its name when the block ends, however it ends: an interruption or a full disk keeps the whole rows
+    that were added. Without any row nothing is written.
+
+    Raises:
+        UserError: no room, or no permission.
+    """
+    half, good, rows = path.with_name(f".{path.name}.half"), 0, 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with half.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(head)
+
+            def add(row: Sequence[object]) -> None:
+                nonlocal good, rows
+                table.writerow(row)
+                file.flush()
+                good, rows = half.stat().st_size, rows + 1
+
+            yield add
+    except OSError as problem:
+        raise cannot_write(path, problem) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            if rows:
+                os.truncate(half, good)
+                half.replace(path)
+            half.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
@@ -158,6 +200,23 @@ def cannot_write(path: Path, problem: OSError) -> UserError:
         return UserError(f"cannot write {path}: it is a folder", "give a file name in it")
     why = problem.strerror or problem
     return UserError(f"cannot write {shortened(str(path))}: {why}", "give --out a folder you may write to")
+
+
+def writable_file(path: Path) -> Path:
+    """The path, '~' resolved, of a file that can be made there.
+
+    Raises:
+        UserError: it is a folder, or cannot be written.
+    """
+    path = Path(os.path.expanduser(path))
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder", "give a file name in it")
+    if str(path) == "-":
+        raise UserError("'-' is no file to write", "give a file name, like answers.csv")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise UserError(f"cannot write {path}: permission denied", "give another file name")
+    writable_folder(path.parent)
+    return path
 
 
 def writable_folder(path: Path) -> None:

@@ -3,7 +3,7 @@
 import csv
 import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,21 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cliptune.datasets.images import read_file
+from cliptune.datasets.contents import located
 from cliptune.datasets.mask_episode import items_of, kind_of
 from cliptune.datasets.mask_pixels import Batch, MaskPixels
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskItem, MaskSet
 from cliptune.errors import UserError
-from cliptune.files import read_json, sweep, writable_folder, write_text, write_whole
+from cliptune.files import read_json, short, sweep, writable_folder, write_text, write_whole
+from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
 from cliptune.models.segmenter import Marker, Segmenter
 from cliptune.models.shortcuts import using
+from cliptune.progress import Bar
+from cliptune.reevaluate import note_replaced, refuse_gone, seen_before
 from cliptune.runs import Run
 from cliptune.segmentation import marker_of
 from cliptune.tasks.segment import answer, marked, measure, overlay
@@ -32,7 +35,7 @@ from cliptune.training.segment_lesson import segmenting
 
 BATCH = 16
 LIST = "marked.csv"
-"""what `mark_files` wrote, beside its folders masks/ and overlays/; without a share: begun, and not written yet"""
+"""what `marks` wrote, beside its folders masks/ and overlays/; without a share: begun, and not written yet"""
 COLUMNS = ("path", "prompt", "mask", "overlay", "share")
 
 
@@ -43,7 +46,7 @@ def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Mark
         UserError: the run classifies.
     """
     if run.task != "segment":
-        raise UserError(f"{run.folder} classifies and marks nothing", "give a run trained with --task segment")
+        raise _no_segmenter(run)
     machine = compute(device, dtype, run.backbone.parameters)
     run.to(machine.device)
     backbone, adapter = run.backbone, run.adapter
@@ -54,50 +57,99 @@ def opened(run: Run, device: str = "auto", dtype: str = "float32") -> tuple[Mark
     return marker, backbone, machine, replace(backbone.preprocess, size=side, crop=side, squash=True)
 
 
-def mark_files(run: Run, paths: Sequence[Path], out: Path, prompt: str | None) -> list[dict[str, Any]]:
+def _no_segmenter(run: Run) -> UserError:
+    return UserError(f"{short(run.folder)} classifies and marks nothing", "give a run trained with --task segment")
+
+
+def mark(
+    run: Run,
+    images: Images,
+    out: Path,
+    prompt: str | None,
+    threshold: float | None,
+    skip_bad: bool,
+    device: str,
+    progress: bool,
+) -> list[Answer]:
     """See `Run.mark`."""
-    if not paths:
-        raise UserError("no images to mark", "give image files or folders, or '-' for paths on standard input")
-    texts = run.record["prompt"]["texts"]
-    if prompt is None and len(texts) != 1:
-        raise UserError("the run was trained to find different things", f"say what to mark: --prompt {texts[0]!r}")
-    words = texts[0] if prompt is None else prompt
-    if not words.strip() and prompt is not None:
-        raise UserError("the prompt is empty", "say what to mark: --prompt polyp")
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: no such image file", "give image files or folders")
+    listed = pictures(images)
+    nothing = dict.fromkeys(("prompt", "mask", "overlay", "share"))
+    with Bar("images", len(listed), shown=progress and len(listed) > BATCH) as bar:
+        return collected(listed, marks(run, listed, out, prompt, threshold, device), nothing, skip_bad, bar)
+
+
+def marks(
+    run: Run,
+    images: Sequence[Picture],
+    out: Path,
+    prompt: str | None = None,
+    threshold: float | None = None,
+    device: str = "auto",
+) -> Iterator[Answer | UserError]:
+    """For each image, in order, what was marked and written below `out`, or why it cannot be read.
+
+    Raises:
+        UserError: see `Run.mark`; or files of another origin are in the way.
+    """
+    if run.task != "segment":
+        raise _no_segmenter(run)
+    words = _prompt(run, prompt)
+    if threshold is None:
+        threshold = float(run.record["recipe"]["segment"]["threshold"])
+    if not 0 < threshold < 1:
+        raise UserError(f"threshold = {threshold}", "give a probability between 0 and 1, like 0.5")
     files = [
-        {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(paths)
+        {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(images)
     ]
     earlier = _earlier(out / LIST)
     _refuse_overwriting([file for both in files for file in both.values()], earlier)
-    marker, backbone, machine, preprocess = opened(run)
-    threshold = float(run.record["recipe"]["segment"]["threshold"])
+    marker, backbone, machine, preprocess = opened(run, device)
     writable_folder(out)
     # The list comes first: it is the proof that the pictures are ours, also of a call that is interrupted.
-    rows: list[dict[str, Any]] = [
-        {"path": str(path), "prompt": words, **{kind: str(file) for kind, file in both.items()}, "share": ""}
-        for path, both in zip(paths, files, strict=True)
+    planned: list[Answer] = [
+        {"path": picture.name, "prompt": words, **{kind: str(file) for kind, file in both.items()}, "share": ""}
+        for picture, both in zip(images, files, strict=True)
     ]
-    made = {_place(row["mask"]) for row in rows}
+    made = {_place(row["mask"]) for row in planned}
     kept = [row for row in earlier if _place(row["mask"]) not in made]
-    write_text(out / LIST, _csv([*kept, *rows]))
+    write_text(out / LIST, _csv([*kept, *planned]))
     sweep(out)
-    with using(run.shortcuts), still():
-        segment = segmenting(marker, backbone, machine)
-        for row, path, both in zip(rows, paths, files, strict=True):
-            image = read_file(path)
-            pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
+    segment = segmenting(marker, backbone, machine)
+
+    def mark_one(name: str, image: Image.Image, both: dict[str, Path]) -> Answer:
+        pixels = torch.from_numpy(preprocess.cut(image).copy()).permute(2, 0, 1)[None].float() / 255
+        with using(run.shortcuts), still():
             logits = segment(Batch(pixels, torch.zeros(1, 1, 1), [words])).float()
-            found = marked(logits, (image.height, image.width), threshold)[0]
-            pictures = {"mask": found.astype(np.uint8) * 255, "overlay": overlay(np.asarray(image), found, None)}
-            for kind, file in both.items():
-                picture = Image.fromarray(pictures[kind])
-                write_whole(file, functools.partial(picture.save, format="PNG"))
-            row["share"] = float(found.mean())
+        mask = marked(logits, (image.height, image.width), threshold)[0]
+        drawn = {"mask": mask.astype(np.uint8) * 255, "overlay": overlay(np.asarray(image), mask, None)}
+        for kind, file in both.items():
+            write_whole(file, functools.partial(Image.fromarray(drawn[kind]).save, format="PNG"))
+        names = {kind: str(file) for kind, file in both.items()}
+        return {"path": name, "prompt": words, **names, "share": float(mask.mean())}
+
+    rows = []
+    for picture, both in zip(images, files, strict=True):
+        image = attempted(picture)
+        if isinstance(image, UserError):
+            yield image
+            continue
+        rows.append(mark_one(picture.name, image, both))
+        yield rows[-1]
     write_text(out / LIST, _csv([*kept, *rows]))
-    return rows
+
+
+def _prompt(run: Run, prompt: str | None) -> str:
+    """What to look for.
+
+    Raises:
+        UserError: the run knows several things and none is named, or an empty prompt.
+    """
+    texts = run.record["prompt"]["texts"]
+    if prompt is None and len(texts) != 1:
+        raise UserError("the run was trained to find different things", f"say what to mark: --prompt {texts[0]!r}")
+    if prompt is not None and not prompt.strip():
+        raise UserError("the prompt is empty", "say what to mark: --prompt polyp")
+    return texts[0] if prompt is None else prompt
 
 
 def _refuse_overwriting(files: Sequence[Path], earlier: Sequence[Mapping[str, Any]]) -> None:
@@ -131,15 +183,16 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _names(images: Sequence[Picture]) -> list[str]:
     """A file name for each image, without suffix; images of one name in several folders are numbered."""
-    names: list[str] = []
-    for path in paths:
-        name, number = path.stem, 2
+    names: dict[str, None] = {}
+    for picture in images:
+        stem = Path(picture.name).stem
+        name, number = stem, 2
         while name in names:
-            name, number = f"{path.stem}-{number}", number + 1
-        names.append(name)
-    return names
+            name, number = f"{stem}-{number}", number + 1
+        names[name] = None
+    return list(names)
 
 
 def measure_masks_again(
@@ -152,7 +205,7 @@ def measure_masks_again(
             images without prompts.csv, the words to look for. None is the run's.
 
     Returns:
-        data, prompt (kind), texts (up to three), zero_shot, adapted.
+        data, prompt (kind), texts (up to three), zero_shot, adapted, left_out, notes.
 
     Raises:
         UserError: no test images, no such kind of prompt, or images that do not say what to look for.
@@ -162,16 +215,24 @@ def measure_masks_again(
     words = None if prompt is None or KIND_OF_PROMPT.fullmatch(prompt) else prompt
     if words is None and prompt is not None:
         kind = prompt
+    notes: list[str] = []
+    seen: set[str] = set()
     if data is None:
         own = run.record["recipe"]["segment"]
+        refuse_gone(settings["name"])
         maskset = open_masks(settings["name"], base, "skip", words or own["words"] or None, own.get("value", ()))
         items = _items(run)
         if prompt is not None:
             known = {item.image: item for part in (maskset.train, maskset.val, maskset.test) for item in part}
             items = tuple(known[item.image] for item in items if item.image in known)
+        masks = [mask for item in items for mask in item.masks]
+        images = located(maskset.root, (item.image for item in items))
+        note_replaced(run, {"test": images, "masks": located(maskset.root, masks)}, notes)
     else:
         maskset = _other(data, base, words, run)
-        items = maskset.test
+        paths = [item.image for item in maskset.test]
+        seen = seen_before(run, maskset.name, paths, located(maskset.root, paths), notes)
+        items = tuple(item for item in maskset.test if item.image not in seen)
     kind = kind_of(maskset, "auto" if prompt is None and kind not in maskset.prompt_types else kind)
     if words is not None:
         kind = "p1"
@@ -184,7 +245,8 @@ def measure_masks_again(
         for name, each in (("zero_shot", backbone.marker()), ("adapted", marker)):
             answers = answer(segmenting(each, backbone, machine), pixels, BATCH, threshold)
             found[name] = measure(answers, groups, threshold)
-    return {"data": maskset.name, "prompt": kind, "texts": pixels.texts()[:3], **found}
+    known_too = {"left_out": len(seen), "notes": notes}
+    return {"data": maskset.name, "prompt": kind, "texts": pixels.texts()[:3], **found, **known_too}
 
 
 def _items(run: Run) -> tuple[MaskItem, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune import files
+from cliptune.datasets import contents
 from cliptune.errors import UserError, no_memory, of_memory
 from cliptune.methods.base import Adapter
 from cliptune.models.shortcuts import using
@@ -172,6 +173,7 @@ def _run(plan: AnyPlan, folder: Path, adapter: Any, lesson: AnyLesson, evaluatio
             write_record(folder, record)
             files.write_text(folder / "recipe.toml", plan.recipe.to_toml())
             plan.episode.save(folder / "episode.json")
+            plan.episode.contents.save(folder / contents.FILE)
             log = Log(folder / "metrics.jsonl", adapter, checkpoint)
         progress = checkpoint.progress()
         earlier = progress.seconds if progress else 0.0

@@ -255,6 +255,8 @@ def prepare(
     if imageset.source:
         options = {**options, "data.name": str(Path(imageset.source).resolve())}
     options = {**options, **{f"data.{key}": value for key, value in imageset.opened.items()}}
+    if backbone.folder:
+        options = {**options, "model.name": backbone.folder}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
     train = dataclasses.replace(final.train, dtype=machine.dtype)
     final = dataclasses.replace(final, protocol=protocol, train=train)

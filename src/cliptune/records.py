@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune import environment, files
 from cliptune import recipe as recipes
+from cliptune.datasets import contents
 from cliptune.datasets.episodes import Episode
+from cliptune.datasets.images import printable
 from cliptune.errors import UserError
 from cliptune.files import is_leftover
 from cliptune.methods.base import Adapter
@@ -47,6 +49,7 @@ def describe(plan: "AnyPlan", adapter: Adapter, folder: Path) -> dict[str, Any]:
         "environment": environment.describe(plan.machine),
         "recipe": recipe.tables(),
     }
+    record["data"]["files_sha256"] = plan.episode.contents.sha256
     facts = adapter.facts()
     return record | ({"selection": facts} if "picked" in facts else {"facts": facts} if facts else {})
 
@@ -128,8 +131,8 @@ def already_done(place: RunFolder, plan: "AnyPlan", *, resume: bool, fresh: bool
     if not recorded:
         return False
     record = read_record(folder)
-    if told := difference(folder, record, plan):
-        raise UserError(f"{folder} holds a run {told}", "start over with --fresh, or give another folder with --out")
+    if reason := difference(folder, record, plan):
+        raise UserError(f"{folder} holds a run {reason}", "start over with --fresh, or give another folder with --out")
     if record["status"] == "finished":
         return True
     if not resume:
@@ -173,4 +176,14 @@ def difference(folder: Path, record: Mapping[str, Any], plan: "AnyPlan") -> str:
     for what, then_hash, now_hash in hashes:
         if then_hash != now_hash:
             return f"on other {what} ({str(then_hash)[:12]} there, {now_hash[:12]} now)"
-    return ""
+    return _replaced(folder, plan.episode)
+
+
+def _replaced(folder: Path, episode: Any) -> str:
+    """'on other images' where files are no longer the ones that the run in `folder` saw, although called the same."""
+    recorded = contents.read(folder)
+    replaced = recorded.differing(episode.files()) if recorded else []
+    if not replaced:
+        return ""
+    many = "1 file has" if len(replaced) == 1 else f"{len(replaced):,} files have"
+    return f"on other images: {many} changed under the same name, first {printable(replaced[0])}"

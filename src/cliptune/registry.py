@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -43,3 +44,18 @@ def resolve(target: str) -> Any:
 def lookup(name: str, table: Mapping[str, str], kind: str) -> Any:
     """The object registered under `name` in `table`; raises UserError for an unknown name."""
     return resolve(table[find(name, table, kind)])
+
+
+def name_of(value: Any, what: str, example: str) -> str:
+    """A name or path that somebody gave, as text.
+
+    Args:
+        what: how to call it in the refusal. example: what else could be given.
+
+    Raises:
+        UserError: it is neither text nor a path.
+    """
+    if isinstance(value, str | os.PathLike):
+        return os.fsdecode(value)
+    kind = value.__name__ if isinstance(value, type) else type(value).__name__
+    raise UserError(f"the {what} is given as {kind}", f"give a name or a path{example}")

@@ -8,17 +8,17 @@ tracking/ (with --track: a tracker's own files, no part of the record)
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from cliptune import settings
 from cliptune.datasets.base import prompts
 from cliptune.errors import UserError
-from cliptune.files import read_json, read_tensors, user_path, write_tensors, write_text
+from cliptune.files import read_json, read_tensors, short, user_path, write_tensors, write_text
 from cliptune.methods.base import Adapter
 from cliptune.methods.with_decoder import WithDecoder, reopen
 from cliptune.models import segmenter
@@ -26,34 +26,60 @@ from cliptune.models.backbone import Backbone, Identity, load
 from cliptune.models.shortcuts import Shortcuts
 from cliptune.recipe import Recipe, find_method
 
+if TYPE_CHECKING:
+    from cliptune.inputs import Images
+
+
+TOP = 5
+"""classes named for each image, from Python and on the command line"""
+
 
 class Run:
     """A finished run: predict with it, merge it, read its numbers.
 
     Args:
+        backbone: the loaded backbone it was made on, so that it need not be loaded again.
         record: what run.json says, where it is known already.
+        model: name or folder of its backbone, where that has moved since.
 
     Raises:
         UserError: on opening a folder that is no run, or one that has not finished.
     """
 
-    def __init__(self, folder: str | Path, backbone: Backbone | None = None, record: Mapping[str, Any] | None = None):
-        self.folder = user_path(folder)
-        self.record = dict(record) if record else read_record(self.folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        backbone: Backbone | None = None,
+        record: Mapping[str, Any] | None = None,
+        model: str | Path | None = None,
+    ):
+        given = user_path(folder)
+        self.record = dict(record) if record else read_record(given)
+        self.folder = given.absolute()  # for the adapter is read later, perhaps after a change of directory
         if self.record["status"] != "finished":
             raise UserError(
-                f"{self.folder}: the run is '{self.record['status']}'",
-                f"go on with `cliptune train {self.folder}/recipe.toml --out {self.folder} --resume`",
+                f"{short(self.folder)}: the run is '{self.record['status']}'",
+                f"go on with `cliptune train {short(self.folder)}/recipe.toml --out {short(self.folder)} --resume`",
             )
         self._backbone = backbone
+        self._model = model
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Run":
-        return cls(folder)
+    def open(cls, folder: str | Path, model: str | Path | None = None) -> "Run":
+        """The run in `folder`; `model`, where its backbone lies now, if that has moved.
+
+        >>> run = cliptune.Run.open("runs/dora-photos-16shot-s1", model="models/clip")  # doctest: +SKIP
+        """
+        return cls(folder, model=model)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name} {self.score} {self.metrics[name][self.score]:.3f}" for name in self.tests)
-        return f"Run({str(self.folder)!r}, {told})"
+        scores = ", ".join(f"{name} {self.score} {self.metrics[name][self.score]:.3f}" for name in self.tests)
+        return f"Run({short(self.folder)!r}, {scores})"
+
+    def _repr_html_(self) -> str:
+        from cliptune.notebook import of_run
+
+        return of_run(self)
 
     @property
     def task(self) -> str:
@@ -85,20 +111,42 @@ class Run:
         return tuple(self.record["data"].get("classes", ()))
 
     @property
+    def temperature(self) -> float | None:
+        """What divides its logits, so that probabilities fit its validation images; None where none was fitted."""
+        if self.task == "segment" or not self.tests:
+            return None
+        return self.metrics[self.tests[0]].get("calibrated", {}).get("temperature")
+
+    @property
     def shortcuts(self) -> Shortcuts:
         """Those it was trained with; the defaults for a record that is older than they are."""
         return settings.build(Shortcuts, dict(self.record["recipe"].get("shortcuts", {})), "shortcuts")
 
     @functools.cached_property
     def backbone(self) -> Backbone:
+        """The backbone it was made on, or the one that was named on opening; the adapter compares their hashes.
+
+        Raises:
+            UserError: it is not where it was, or cannot be loaded.
+        """
         if self._backbone is not None:
             return self._backbone
-        source = self.record["model"]["source"]
-        name = self.record["model"]["name"]
-        name = source if source and Path(source).is_dir() and name != "mini" else name
+        name = str(self._model) if self._model is not None else self._recorded_model()
         if self.task == "segment":
             return segmenter.load(name, self.record["recipe"]["segment"]["inert"])
         return load(name)
+
+    def _recorded_model(self) -> str:
+        name, source = self.record["model"]["name"], self.record["model"]["source"]
+        if name == "mini" or not source or not Path(source).is_absolute():
+            return name
+        if not Path(source).is_dir():
+            sha256 = self.record["model"]["sha256"][:12]
+            raise UserError(
+                f"the run's backbone '{name}' was in {source}, and that folder is gone",
+                f"name the folder it is in now: --model FOLDER, or model= in Python (weights sha256 {sha256}…)",
+            )
+        return source
 
     def to(self, device: torch.device | str) -> "Run":
         """Work on `device` from now on; the adapter is attached anew where the backbone moves."""
@@ -112,41 +160,76 @@ class Run:
         return open_adapter(self.folder / "adapter", self.backbone)
 
     def predict(
-        self, paths: Iterable[str | Path], top: int = 5, classes: Sequence[str] | None = None
+        self,
+        images: "Images",
+        top: int = TOP,
+        classes: Sequence[str] | None = None,
+        *,
+        calibrate: bool = True,
+        threshold: float | None = None,
+        skip_bad: bool = False,
+        device: str = "auto",
+        progress: bool = True,
     ) -> list[dict[str, Any]]:
-        """Classify image files.
+        """Classify images.
+
+        >>> run.predict("new/")[0]["prediction"]  # doctest: +SKIP
+        'cat'
 
         Args:
-            paths: image files. top: how many classes to name per image. classes: other class names than the run's.
+            images: files, folders, PIL images, uint8 arrays [h w 3] or [h w], bytes of image files; one of them or an
+                iterable of them.
+            top: how many classes `top` names for each image.
+            classes: other class names than the run's.
+            calibrate: divide the logits by the run's temperature (`Run.temperature`), which makes probabilities fit
+                its validation images; done for the run's own classes only.
+            threshold: answer 'unknown' where the best class is less probable than this, 0 to 1.
+            skip_bad: leave out images that cannot be read, instead of a warning and a row with the reason in `error`.
+            device: auto, cpu, cuda or mps.
+            progress: show a bar where there are many images, on a terminal or in a notebook.
 
         Returns:
-            One dict an image: path, prediction, score, top [(name, probability), …].
+            A dict for each image: path, prediction, score (the best class's probability), top [(name, probability), …],
+            probabilities {name: probability} of all classes.
 
         Raises:
-            UserError: a file is missing or no image; new classes for a method whose head knows only its own.
+            UserError: not one image can be read; a value that cannot be meant; new classes for a method whose head
+                knows only its own; a run that marks images.
         """
-        from cliptune.predict import classify_files
+        from cliptune.predict import classify
 
         if self.task == "segment":
-            raise UserError(f"{self.folder} marks images and names no classes", "use run.mark(paths, out)")
-        return classify_files(self, [Path(path) for path in paths], top, classes)
+            raise UserError(f"{short(self.folder)} marks images and names no classes", "use run.mark(images, out)")
+        return classify(self, images, top, classes, calibrate, threshold, skip_bad, device, progress)
 
-    def mark(self, paths: Iterable[str | Path], out: str | Path, prompt: str | None = None) -> list[dict[str, Any]]:
-        """Mark image files: a mask and an overlay of each are written to the folder `out`.
+    def mark(
+        self,
+        images: "Images",
+        out: str | Path,
+        prompt: str | None = None,
+        *,
+        threshold: float | None = None,
+        skip_bad: bool = False,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> list[dict[str, Any]]:
+        """Mark what a prompt names in images: a mask and an overlay of each are written to the folder `out`.
 
         Args:
-            paths: image files. prompt: what to look for; None is what the run was trained to find, where that is one
-                thing.
+            images: as for `predict`.
+            prompt: what to look for; None is what the run was trained to find, where that is one thing.
+            threshold: mark pixels more probable than this, between 0 and 1; None is the run's.
+            skip_bad, device, progress: as for `predict`.
 
         Returns:
-            One dict an image: path, prompt, mask and overlay (files), share (of the image that is marked).
+            A dict for each image: path, prompt, mask and overlay (files), share (of the image that is marked).
 
         Raises:
-            UserError: a file is missing or no image; no prompt where the run knows several; a run of classification.
+            UserError: not one image can be read; no prompt where the run knows several; a run of classification.
         """
-        from cliptune.mark import mark_files
+        from cliptune.mark import mark
 
-        return mark_files(self, [Path(path) for path in paths], user_path(out), prompt)
+        return mark(self, images, user_path(out), prompt, threshold, skip_bad, device, progress)
 
     def merge(self, out: str | Path) -> float:
         """Write an ordinary transformers CLIP folder; returns the largest |logit difference| / max|logit| seen."""

@@ -285,6 +285,8 @@ def prepare_segment(
     backbone = backbone.to(machine.device)
     if maskset.source:
         options = {**options, "data.name": str(Path(maskset.source).resolve())}
+    if backbone.folder:
+        options = {**options, "model.name": backbone.folder}
     final = recipes.assemble(tables, options, preset, parameters=backbone.parameters)
     side = settings.side or backbone.preprocess.crop
     chosen = dataclasses.replace(settings_of(final), prompt=episode.prompt, side=side)

@@ -30,7 +30,7 @@ def test_train_mark_and_merge(tmp_path: Path) -> None:
     data = cliptune.masks(str(lesions(tmp_path / "lesions")), prompt="a box")
     run = cliptune.train(cliptune.load_segmenter("mini"), data, cliptune.DoRA(rank=2), **quick())
     assert (run.task, run.record["data"]["train"], run.record["shots"]) == ("segment", 4, None)
-    assert run.folder == Path("runs/segment-dora-lesions-all-s1")
+    assert run.folder == Path("runs/segment-dora-lesions-all-s1").absolute()
     assert 0 <= run.metrics["test"]["dice"] <= 1
     [found] = run.mark([tmp_path / "lesions/test/images/0.png"], "marked")
     assert found["prompt"] == "a box"

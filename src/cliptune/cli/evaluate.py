@@ -10,8 +10,12 @@ from cliptune.cli import options, output
 
 def evaluate(
     run: options.RunFolder,
-    data: options.Data = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Other data; or where the run's own images are now, which are recognised by content."),
+    ] = None,
     root: options.Root = None,
+    model: options.MovedModel = None,
     template: Annotated[str | None, typer.Option(help="Prompt with one {}. [default: the data set's]")] = None,
     prompt: Annotated[str | None, typer.Option(help="Segmentation: kind of prompt, or words for your images.")] = None,
     device: options.Device = "auto",
@@ -25,7 +29,7 @@ def evaluate(
     from cliptune.reevaluate import measure_again
     from cliptune.runs import Run
 
-    opened = Run.open(run)
+    opened = Run.open(run, model)
     if opened.task == "segment":
         from cliptune.mark import measure_masks_again
 
@@ -36,6 +40,8 @@ def evaluate(
         raise UserError("--prompt is for segmentation, this run classifies", "--template says how it is asked")
     else:
         found = measure_again(opened, data, root, template, device)
+    for note in found["notes"]:
+        output.say(f"note: {note}")
     score = opened.score
     for name, told in found.get("tests", {"": found}).items():
         before, after = told["zero_shot"], told["adapted"]

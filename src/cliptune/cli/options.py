@@ -11,6 +11,10 @@ Data = Annotated[
 ]
 Root = Annotated[str | None, typer.Option(help="Folder that holds the named data sets.")]
 Model = Annotated[str | None, typer.Option(help="Zoo name, hub id or folder. [default: mini]")]
+MovedModel = Annotated[
+    str | None,
+    typer.Option("--model", help="Where the run's backbone is now, if it has moved; its hash is compared."),
+]
 Task = Annotated[str, typer.Option(help="classify, segment, or auto: segment where the data are images with masks.")]
 Prompt = Annotated[
     str | None,

@@ -131,6 +131,12 @@ def say(text: str = "") -> None:
         print(text, file=sys.stderr if _json else sys.stdout, flush=True)
 
 
+def note(text: str) -> None:
+    """A remark beside the results, on standard error."""
+    if first():
+        print(text, file=sys.stderr, flush=True)
+
+
 def result(value: dict[str, Any]) -> None:
     """The verb's result, printed only with --json; what the stream's encoding lacks is escaped."""
     if _json and first():

@@ -1,17 +1,13 @@
 """What a person sees of a run: what was understood, how training goes, how it ended."""
 
-import sys
 import time
-from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from typing import TYPE_CHECKING, Any
 
 from cliptune.cli import output
 from cliptune.cli.output import count, percent
+from cliptune.files import short
+from cliptune.progress import Bar, note_of
 from cliptune.recipe_presets import is_trained_by_steps
-from cliptune.training.compute import resident_bytes
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
 if TYPE_CHECKING:
@@ -26,36 +22,24 @@ class Progress:
     """A live bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self) -> None:
-        console = Console(file=sys.stderr)
-        text = "{task.description} {task.completed:.0f}/{task.total:.0f}"
-        self.bar = (
-            RichProgress(
-                TextColumn(text), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=console
-            )
-            if console.is_terminal and not output.wants_json() and output.first()
-            else None
-        )
-        self.task: TaskID | None = None
+        self.bar = Bar(shown=not output.wants_json() and output.first())
         self.last, self.first = 0.0, 0
 
     def __enter__(self) -> "Progress":
-        if self.bar:
-            self.bar.start()
+        self.bar.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.bar:
-            self.bar.stop()
+    def __exit__(self, *raised: Any) -> None:
+        self.bar.__exit__(*raised)
 
     def hear(self, event: Event) -> None:
+        self.bar.hear(event)
         match event:
             case Started():
                 self.first = event.step
-                if self.bar:
-                    self.task = self.bar.add_task(event.phase, total=event.steps, completed=event.step, note="")
-                elif event.step:
+                if event.step and not self.bar.live:
                     output.say(f"  {event.phase}: going on at step {event.step + 1} of {event.steps}")
-            case Step():
+            case Step() if not self.bar.live:
                 self._step(event)
             case Validated():
                 output.say(f"  {event.phase} {event.step}: validation {percent(event.score)}, loss {event.loss:.3f}")
@@ -68,15 +52,11 @@ class Progress:
                     output.say(f"  picked {len(event.facts['picked'])} tensors: {', '.join(kinds)}")
 
     def _step(self, event: Step) -> None:
-        note = f"loss {event.loss:.3f} · {event.images_per_second:.0f} images/s · {resident_bytes() / 1e9:.1f} GB"
-        if self.bar and self.task is not None:
-            self.bar.update(self.task, completed=event.step, note=note)
-            return
         now = time.monotonic()
         if now - self.last >= PLAIN_EVERY or event.step == event.steps:
             self.last = now
             left = event.seconds / max(1, event.step - self.first) * (event.steps - event.step)
-            output.say(f"  {event.phase} {event.step}/{event.steps} · {note} · {left:.0f} s left")
+            output.say(f"  {event.phase} {event.step}/{event.steps} · {note_of(event)} · {left:.0f} s left")
 
 
 def describe_plan(plan: "AnyPlan") -> None:
@@ -137,4 +117,4 @@ def describe_result(run: "Run") -> None:
         f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring · "
         f"peak {record['peak_memory_bytes'] / 1e9:.1f} GB" + (f" · merge gap {gap:.1e}" if gap is not None else "")
     )
-    output.say(f"  {run.folder}")
+    output.say(f"  {short(run.folder)}")

@@ -35,6 +35,7 @@ def train(
     """
     from cliptune.cli.progress import Progress, describe_plan, describe_result
     from cliptune.errors import UserError
+    from cliptune.files import short
     from cliptune.pipeline import execute, prepare
     from cliptune.recipe import load_tables
     from cliptune.tracking import installed
@@ -52,4 +53,4 @@ def train(
     finally:
         leave()
     describe_result(run)
-    output.result({"run": str(run.folder), **run.record})
+    output.result({"run": short(run.folder), **run.record})

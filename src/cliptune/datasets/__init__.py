@@ -13,7 +13,7 @@ from cliptune.datasets.base import ImageSet, Missing
 from cliptune.datasets.code import SUFFIX, open_code, typed_code
 from cliptune.errors import UserError
 from cliptune.files import user_path
-from cliptune.registry import find, plain
+from cliptune.registry import find, name_of, plain
 
 
 def names() -> list[str]:
@@ -33,21 +33,27 @@ def aliases() -> dict[str, str]:
 
 
 def data(
-    name: str, root: str | None = None, seed: int = 0, missing: Missing = "refuse", names: str | None = None
+    name: str | Path,
+    root: str | Path | None = None,
+    seed: int = 0,
+    missing: Missing = "refuse",
+    names: str | Path | None = None,
 ) -> ImageSet:
     """`open_set` for a name that a person wrote: it may be a Python file, which is run."""
     return open_set(name, root, seed, missing, names, typed_code([name]))
 
 
 def open_set(
-    name: str,
-    root: str | None = None,
+    name: str | Path,
+    root: str | Path | None = None,
     seed: int = 0,
     missing: Missing = "refuse",
-    names: str | None = None,
+    names: str | Path | None = None,
     typed: Set[Path] = frozenset(),
 ) -> ImageSet:
     """An image set by path or by name.
+
+    >>> data = cliptune.data("photos/")  # doctest: +SKIP
 
     Args:
         name: an existing folder or CSV file, unless `root` holds a set of that name; a Python file with a `load` like
@@ -62,6 +68,10 @@ def open_set(
     Raises:
         UserError: no such path or set, offers the nearest; or a Python file that nobody typed.
     """
+    name = name_of(name, "data", ": a folder, a CSV file or a data set's name")
+    root, names = (
+        None if path is None else name_of(path, what, "") for path, what in ((root, "root"), (names, "names"))
+    )
     if not name.strip():
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
     if root and not user_path(root).is_dir():
@@ -69,7 +79,8 @@ def open_set(
     found = _open(name, root, seed, missing, names, typed)
     opened: dict[str, str] = {"missing": missing}
     opened |= {key: str(user_path(path).resolve()) for key, path in (("root", root), ("names", names)) if path}
-    return dataclasses.replace(found, opened=opened)
+    source = str(Path(found.source).absolute()) if found.source else ""
+    return dataclasses.replace(found, opened=opened, source=source)
 
 
 def _open(name: str, root: str | None, seed: int, missing: Missing, names: str | None, typed: Set[Path]) -> ImageSet:

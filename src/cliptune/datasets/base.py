@@ -111,6 +111,15 @@ class ImageSet:
     notes: tuple[str, ...] = ()
     """what somebody should know about this copy: rows left out, a split that is not the published one"""
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train):,} train, {len(self.val):,} val, {len(self.test):,} test images"
+        return f"ImageSet({self.name!r}, {len(self.classes):,} classes, {sizes})"
+
+    def _repr_html_(self) -> str:
+        from cliptune.notebook import of_images
+
+        return of_images(self)
+
 
 def distinct(classes: Sequence[str]) -> list[str]:
     """Class names that tell classes apart: a name that several labels share is followed by the label.

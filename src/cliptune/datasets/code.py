@@ -5,6 +5,7 @@ The same path in a run folder, a recipe or a study is data that may come from so
 
 import dataclasses
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
@@ -18,7 +19,7 @@ SUFFIX = ".py"
 
 
 def typed_code(values: Iterable[Any]) -> frozenset[Path]:
-    """The Python files among what a person typed: strings, or lists of strings; whole paths."""
+    """The Python files among what a person typed: texts and paths, or lists of these; whole paths."""
     return frozenset(user_path(text).resolve() for text in _texts(values) if text.endswith(SUFFIX))
 
 
@@ -77,7 +78,7 @@ def open_code(path: Path, root: str | None, missing: Missing, typed: Set[Path]) 
 
 def _texts(values: Iterable[Any]) -> Iterable[str]:
     for value in values:
-        if isinstance(value, str):
-            yield value
+        if isinstance(value, str | os.PathLike):
+            yield os.fspath(value)
         elif isinstance(value, list | tuple):
             yield from _texts(value)

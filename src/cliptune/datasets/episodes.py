@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from cliptune.datasets.base import ImageSet, Item
+from cliptune.datasets.contents import Contents, Located, located
 from cliptune.errors import UserError
 from cliptune.files import write_text
 
 Sampler = Literal["dassl", "cliplora"]
 
 _MOST_VAL_SHOTS = 4
+OWN_PARTS = ("train", "val")
+"""what an episode learns and selects by"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,19 @@ class Episode:
         values = {"classes": self.classes, **self._splits()} | ({"test_classes": others} if others else {})
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def files(self) -> Located:
+        """Where its images are, as far as they are files: train, val, and each test by its name."""
+        tests = {
+            name: located(test.imageset.root, (item.path for item in test.items)) for name, test in self.tests.items()
+        }
+        own = {part: located(self.imageset.root, (item.path for item in getattr(self, part))) for part in OWN_PARTS}
+        return own | tests
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Its files by what is in them; every one is hashed."""
+        return Contents.of(self.files())
 
     def save(self, path: Path) -> None:
         """Write the episode as JSON: relative paths and labels of every split, class names, hash."""

@@ -68,6 +68,7 @@ def load(path: Path, seed: int = 0, names: str | Path | None = None, missing: Mi
     classes = _classes(found, path, names is not None)
     splits, split = _complete(found, seed)
     items = {name: _items(pairs, classes) for name, pairs in splits.items()}
+    root = root.absolute()  # images are read later, perhaps after a change of directory
     return ImageSet(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         classes=classes if names is None else read_names(classes, user_path(names)),

@@ -154,6 +154,21 @@ def converted(data: bytes, name: str, convert: Callable[[Image.Image], Converted
         raise UserError(f"{name} cannot be decoded: {error or type(error).__name__}", _FIX) from error
 
 
+def upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    """An image in memory as `decode` would give it: upright, over white, RGB of 8 bits. The given one stays as it is.
+
+    Args:
+        name: how to call it in an error.
+
+    Raises:
+        UserError: its pixels cannot be loaded, as when it is a file that was closed or cut short.
+    """
+    try:
+        return _as_seen(image.copy())
+    except Exception as error:  # what is not in memory yet is decoded by Pillow's readers, which raise anything
+        raise UserError(f"{name} cannot be decoded: {error or type(error).__name__}", _FIX) from error
+
+
 def opened(data: bytes) -> Image.Image:
     """The image as Pillow opens it, of one of `FORMATS`: header read, pixels not yet decoded.
 

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from cliptune.datasets.contents import Contents, Located, located
 from cliptune.datasets.mask_pixels import read_pair
 from cliptune.datasets.segmentation import PARTS, RANDOM, MaskItem, MaskSet
 from cliptune.datasets.threads import in_threads
@@ -41,6 +42,18 @@ class MaskEpisode:
         values = {part: [self._row(item) for item in getattr(self, part)] for part in PARTS}
         text = json.dumps({"prompt": self.prompt, **values}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def files(self) -> Located:
+        """Where its images are, by part, and under `masks` those of all parts; as far as they are files."""
+        items = {part: getattr(self, part) for part in PARTS}
+        root = self.maskset.root
+        images = {part: located(root, (item.image for item in rows)) for part, rows in items.items()}
+        return images | {"masks": located(root, (mask for rows in items.values() for it in rows for mask in it.masks))}
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Its files by what is in them; every one is hashed."""
+        return Contents.of(self.files())
 
     def save(self, path: Path) -> None:
         """Write the episode as JSON: relative paths, prompts and groups of every part, hash."""

@@ -62,7 +62,7 @@ class Pixels:
             UserError: an image cannot be decoded; names it.
         """
         items = [self.items[i] for i in indices]
-        return _floats(self._recall(items, self._cuts, self._cut), self.preprocess.crop)
+        return floats(self._recall(items, self._cuts, self._cut), self.preprocess.crop)
 
     def varied(self, indices: Sequence[int], generator: torch.Generator, part: slice = slice(None)) -> Tensor:
         """Augmented as `augment` says, not normalised: float32 [b 3 s s] in 0..1.
@@ -99,7 +99,7 @@ class Pixels:
         ]
         flips = draws[:, -1] < self.augment.flip
         cuts = in_threads(self._resized, list(zip(originals, boxes, flips, strict=True)))
-        return _floats(cuts, self.preprocess.crop)
+        return floats(cuts, self.preprocess.crop)
 
     def _resized(self, job: tuple[np.ndarray, tuple[int, int, int, int], bool]) -> np.ndarray:
         """uint8 [s s 3]: the box (left, top, width, height) of an image, resized and perhaps mirrored."""
@@ -173,7 +173,7 @@ def _uniform(shape: tuple[int, int], generator: torch.Generator) -> np.ndarray:
     return torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
 
 
-def _floats(cuts: Sequence[np.ndarray], side: int) -> Tensor:
+def floats(cuts: Sequence[np.ndarray], side: int) -> Tensor:
     """uint8 [s s 3] each to float32 [b 3 s s] in 0..1."""
     stacked = torch.from_numpy(np.stack(cuts)) if cuts else torch.empty(0, side, side, 3, dtype=torch.uint8)
     return stacked.permute(0, 3, 1, 2).contiguous().float().div_(255)

@@ -202,15 +202,16 @@ def assemble(
 ) -> ImageSet:
     """An ImageSet of items by part whose files are known to be there, because the folders themselves were listed."""
     there = {item.domain for part in items.values() for item in part} if copy.facts.domains else set()
+    images = copy.images.absolute()  # read later, perhaps after a change of directory
     return ImageSet(
         name=copy.name,
         classes=classes,
-        read=partial(read_below, copy.images, nested=copy.nested),
+        read=partial(read_below, images, nested=copy.nested),
         templates=copy.facts.templates,
         train=items.get("train", ()),
         val=items.get("val", ()),
         test=items.get("test", ()),
-        root=str(copy.images),
+        root=str(images),
         split=split,
         about=copy.facts.source,
         domains=tuple(domain for domain in copy.facts.domains if domain in there),

@@ -86,6 +86,15 @@ class MaskSet:
     meaning: "Meaning | None" = field(default=None, repr=False, compare=False)
     """how the masks of your own images are read; None: what is brighter than 127"""
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train):,} train, {len(self.val):,} val, {len(self.test):,} test images"
+        return f"MaskSet({self.name!r}, {sizes})"
+
+    def _repr_html_(self) -> str:
+        from cliptune.notebook import of_masks
+
+        return of_masks(self)
+
 
 def word_prompts(word: str) -> Prompts:
     """The prompts of a set that comes without: p0 is empty, p1 says what is looked for.
@@ -189,6 +198,7 @@ def of_files(
     """
     get = f"get it: {facts.get}" if facts else "complete the folder"
     kept, told = present(root, parts, missing, get)
+    root = root.absolute()  # images are read later, perhaps after a change of directory
     return MaskSet(
         name=name,
         read_image=partial(read_image_below, root, as_published=facts is not None),

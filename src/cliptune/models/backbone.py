@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerBase
 from cliptune.errors import UserError
 from cliptune.models import checkpoints, packing, sites, towers, zoo
 from cliptune.models.preprocess import OPENAI, Preprocess
+from cliptune.registry import name_of
 
 PROBE = ("a photo of a cat.", "the digit seven, 3 red stars on a black background", "Zürich's F/A-18")
 """sentences whose token ids tell two tokenizers apart"""
@@ -92,6 +94,11 @@ class Backbone:
     @property
     def parameters(self) -> int:
         return sum(tensor.numel() for tensor in self.weights.parameters())
+
+    @property
+    def folder(self) -> str:
+        """The user's own folder that it was loaded from, absolute; empty for a named model."""
+        return self.source if Path(self.source).is_absolute() and self.source != str(zoo.MINI) else ""
 
     @property
     def device(self) -> torch.device:
@@ -181,12 +188,15 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load(name: str, dtype: torch.dtype = torch.float32) -> Backbone:
+def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Backbone:
     """Load a backbone by zoo name, hub id or local folder. Weights are read as `dtype` whatever the file holds.
+
+    >>> model = cliptune.load("mini")  # doctest: +SKIP
 
     Raises:
         UserError: unknown name, folder without a checkpoint, no text tower, hub out of reach, missing weights.
     """
+    name = name_of(name, "model", "")
     source = checkpoints.source_of(name)
     local = checkpoints.refuse_unreachable(name, source)
     model, tokenizer = checkpoints.read_checkpoint(name, source, local, CLIPModel, _config(name, source, local), dtype)

@@ -12,6 +12,7 @@ in, for counts as the papers count.
 b images · l tokens of an image · c prompts · d width · s side, pixels
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -24,6 +25,7 @@ from cliptune.models import checkpoints, sites, towers, zoo
 from cliptune.models.attention import Rows
 from cliptune.models.backbone import Backbone, refuse_mute
 from cliptune.models.preprocess import Preprocess
+from cliptune.registry import name_of
 
 Inert = Literal["skip", "keep"]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -165,12 +167,15 @@ class Marker:
         return self.decoder([each.to(dtype) for each in activations], conditions.to(dtype)).logits
 
 
-def load(name: str, inert: Inert = "skip") -> Segmenter:
+def load(name: str | Path, inert: Inert = "skip") -> Segmenter:
     """A segmenter by zoo name, hub id or local folder, in float32.
+
+    >>> model = cliptune.load_segmenter("mini")  # doctest: +SKIP
 
     Raises:
         UserError: unknown name, a CLIP without decoder, hub out of reach, missing weights.
     """
+    name = name_of(name, "model", "")
     if name == "mini":
         return mini(inert)
     source = zoo.SEGMENTERS.get(name) or checkpoints.source_of(name)

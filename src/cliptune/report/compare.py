@@ -291,6 +291,9 @@ def why_no_pair(first: RunFolder, second: RunFolder) -> str:
         return "a run does not say which episode it saw (no episode_sha256), not paired"
     if ours != theirs:
         return f"different episodes ({str(ours)[:8]}… and {str(theirs)[:8]}…), not paired"
+    ours, theirs = (record.section("data").get("files_sha256") for record in (first, second))
+    if ours and theirs and ours != theirs:
+        return "images of one name are not the same files in both runs, not paired"
     if first.predictions is None or second.predictions is None:
         return "predictions.csv is missing, not paired"
     if not len(first.predictions) or not first.predictions.same_images(second.predictions):

@@ -131,12 +131,8 @@ def predict(
     """Predictions of every image, batch by batch; nothing of size n × c is kept."""
     ranked, probabilities, nll, warm = [], [], [], []
     for images, labels in pixels.batches(batch):
-        with compute.autocast():
-            image = score.features(backbone.preprocess.normalise(images.to(compute.device)))
-        logits = score.logits(image.float()).cpu()
+        logits = logits_of(score, images, backbone, compute)
         log_probabilities = F.log_softmax(logits, dim=-1)
-        if not bool(log_probabilities.isfinite().all()):
-            raise UserError("the model's scores are not numbers", "lower train.lr, for instance --set train.lr=1e-4")
         best = log_probabilities.topk(min(top, log_probabilities.shape[1]))
         ranked.append(best.indices)
         probabilities.append(best.values.exp())
@@ -154,6 +150,20 @@ def predict(
         nll=torch.cat(nll).double().numpy(),
         tempered=tempered,
     )
+
+
+def logits_of(score: Scorer, images: Tensor, backbone: Backbone, compute: Compute) -> Tensor:
+    """Class logits [b c], float32 on the CPU, of pixels [b 3 s s] in 0..1.
+
+    Raises:
+        UserError: they are not numbers.
+    """
+    with compute.autocast():
+        image = score.features(backbone.preprocess.normalise(images.to(compute.device)))
+    logits = score.logits(image.float()).cpu()
+    if not bool(logits.isfinite().all()):
+        raise UserError("the model's scores are not numbers", "lower train.lr, for instance --set train.lr=1e-4")
+    return logits
 
 
 def _surprise(log_probabilities: Tensor, labels: Tensor) -> Tensor:

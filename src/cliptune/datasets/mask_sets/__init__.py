@@ -17,7 +17,7 @@ from cliptune.datasets.published import Facts, is_present
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
 from cliptune.files import user_path
-from cliptune.registry import find, nearest, plain
+from cliptune.registry import find, name_of, nearest, plain
 
 
 @cache
@@ -53,13 +53,15 @@ def facts_of(name: str) -> Facts:
 
 
 def open_masks(
-    name: str,
+    name: str | Path,
     root: str | Path | None = None,
     missing: Missing = "refuse",
     prompt: str | None = None,
     value: Wanted = (),
 ) -> MaskSet:
     """A set of images with masks, by path or by name.
+
+    >>> data = cliptune.masks("lesions/", prompt="skin lesion")  # doctest: +SKIP
 
     Args:
         name: an existing folder with images/ and masks/, unless `root` holds a set of that name; else a set's name
@@ -72,6 +74,8 @@ def open_masks(
     Raises:
         UserError: no such path or set, offers the nearest; or the set cannot be opened.
     """
+    name = name_of(name, "data", ": a folder with images/ and masks/, or a set's name")
+    root = None if root is None else name_of(root, "root", "")
     value = value if isinstance(value, int | str) else tuple(value)
     maskset = _open(name, root, missing, prompt, value)
     opened: dict[str, Any] = {"data.missing": missing}

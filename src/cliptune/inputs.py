@@ -1,0 +1,200 @@
+"""Images as a person gives them: files, folders, images in memory; one, or many of them.
+
+What cannot be read is no reason to refuse the others, so nothing is opened before its turn: a missing file, an empty
+folder and a broken image all fail when their `Picture` is read.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+from PIL import Image
+
+from cliptune.datasets.images import IMAGE_SUFFIXES, decode, printable, read_file, upright_rgb
+from cliptune.datasets.places import LeftOut, images_below, spelled_on_disk
+from cliptune.errors import UserError
+from cliptune.progress import Bar
+
+One = Union[str, "os.PathLike[str]", Image.Image, np.ndarray, bytes, io.IOBase]
+"""one image, or a folder of them: a path; a PIL image; an array; an encoded file's bytes, or an open binary file"""
+Images = One | Iterable[One]
+Answer = dict[str, Any]
+"""what is answered for one image, `path` first; see `Run.predict` and `Run.mark`"""
+
+_FILES = "give image files or folders"
+_ARRAYS = "give uint8 [h w 3] (RGB) or [h w] (grey), values 0 to 255"
+_KINDS = "give a path, a PIL image, an array or the bytes of an image file"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image that has not been read yet."""
+
+    name: str
+    """its path as it was given, or 'image 3' for the third one, if that has no path"""
+    read: Callable[[], Image.Image] = field(repr=False, compare=False)
+    """decode it to upright RGB; raises UserError saying what is wrong"""
+    problem: UserError | None = None
+    """what is wrong, where that is known without opening it"""
+
+
+def pictures(images: Images, left_out: LeftOut | None = None) -> list[Picture]:
+    """The images that are meant, in order; a folder stands for all images below it, sorted by path.
+
+    Args:
+        images: one image or folder, or any iterable of them: paths (`str`, `Path`), PIL images, uint8 arrays [h w 3],
+            [h w] or [n h w 3], the bytes of image files, open binary files.
+        left_out: counts what folders hold and is not read, as in training; without it a warning says so.
+
+    Raises:
+        UserError: something among them is none of these; there is nothing at all, or nothing that exists.
+    """
+    passed_over = LeftOut() if left_out is None else left_out
+    listed = [p for number, one in enumerate(_ones(images), 1) for p in _pictures(one, number, passed_over)]
+    if left_out is None:
+        for note in passed_over.notes():
+            warnings.warn(note, stacklevel=4)  # the line that called Run.predict or Run.mark
+    if not listed:
+        raise UserError("no images", f"{_FILES}, or '-' for paths on standard input")
+    problems = [picture.problem for picture in listed if picture.problem]
+    if len(problems) == len(listed):
+        raise none_readable(problems)
+    return listed
+
+
+def _ones(images: Any) -> Iterator[Any]:
+    if isinstance(images, np.ndarray) and (images.ndim == 4 or images.dtype.kind in "OSU"):
+        yield from images
+    elif _is_one(images):
+        yield images
+    elif isinstance(images, Iterable):
+        yield from images
+    else:
+        raise UserError(f"{_kind(images)} is no image", _KINDS)
+
+
+def _is_one(value: Any) -> bool:
+    kinds = (str, os.PathLike, Image.Image, np.ndarray, bytes, bytearray, memoryview)
+    return isinstance(value, kinds) or callable(getattr(value, "read", None))
+
+
+def _pictures(one: Any, number: int, left_out: LeftOut) -> list[Picture]:
+    name = f"image {number}"
+    if isinstance(one, str | os.PathLike):
+        return _of_path(os.fspath(one), left_out)
+    if isinstance(one, Image.Image):
+        return [Picture(name, partial(_read, _KINDS, upright_rgb, one, name))]
+    if isinstance(one, np.ndarray):
+        return [Picture(name, partial(_of_array, one, name))]
+    if isinstance(one, bytes | bytearray | memoryview):
+        return [Picture(name, partial(_read, _KINDS, decode, bytes(one), name))]
+    if callable(getattr(one, "read", None)):
+        data = one.read()
+        if isinstance(data, bytes):
+            return [Picture(name, partial(_read, _KINDS, decode, data, name))]
+        raise UserError(f"{name} is a file opened as text", "open it with mode 'rb', or give its path")
+    raise UserError(f"{name} is {_kind(one)}", _KINDS)
+
+
+def _of_path(given: str | bytes, left_out: LeftOut) -> list[Picture]:
+    text = os.fsdecode(given)
+    name = printable(text)
+    if not text.strip() or "\0" in text:
+        return [_bad(name, f"{text!r} is no file name")]
+    path = Path(os.path.expanduser(text))
+    if path.is_dir():
+        try:
+            below = images_below(path, left_out)
+        except UserError as problem:
+            return [_bad(name, problem.what, problem.fix)]
+        if not below:
+            suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+            return [_bad(name, f"{name}: no images below that folder", f"images end in {suffixes}")]
+        return [Picture(printable(file), partial(_read, _FILES, read_file, file)) for file in below]
+    if not path.is_file() and (spelled := spelled_on_disk(Path(), str(path))) is not None:
+        path = Path(spelled)
+        name = printable(path)
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "no such file or folder"
+        fix = "patterns are for the shell; in Python: glob.glob(…)" if set("*?[") & set(text) else _FILES
+        return [_bad(name, f"{name}: {what}", fix)]
+    return [Picture(name, partial(_read, _FILES, read_file, path))]
+
+
+def _read(fix: str, work: Callable[..., Image.Image], *given: Any) -> Image.Image:
+    """What `work` makes of `given`; its own fixes are for data sets, and `fix` takes their place."""
+    try:
+        return work(*given)
+    except UserError as problem:
+        raise UserError(problem.what, fix) from problem
+
+
+def _bad(name: str, what: str, fix: str = _FILES) -> Picture:
+    problem = UserError(what, fix)
+
+    def refuse() -> Image.Image:
+        raise problem
+
+    return Picture(name, refuse, problem)
+
+
+def _of_array(values: np.ndarray, name: str) -> Image.Image:
+    shape = " ".join(map(str, values.shape))
+    if values.dtype != np.uint8 or values.ndim not in (2, 3) or not values.size:
+        raise UserError(f"{name} is an array of {values.dtype} [{shape}]", _ARRAYS)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim == 3 and values.shape[2] not in (3, 4):
+        raise UserError(f"{name} is an array [{shape}], and its last axis is no colour", _ARRAYS)
+    return upright_rgb(Image.fromarray(np.ascontiguousarray(values)), name)
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+def collected(
+    images: Sequence[Picture], answers: Iterable[Answer | UserError], nothing: Answer, skip_bad: bool, bar: Bar
+) -> list[Answer]:
+    """The answers in the order of the images. What cannot be read is left out, or warned of and answered by `nothing`.
+
+    Raises:
+        UserError: not one image can be read.
+    """
+    rows, bad = list[Answer](), list[UserError]()
+    for picture, answer in zip(images, answers, strict=True):
+        bar.step()
+        if not isinstance(answer, UserError):
+            rows.append(answer)
+            continue
+        bad.append(answer)
+        if not skip_bad:
+            rows.append({"path": picture.name, **nothing, "error": answer.what})
+    if len(bad) == len(images):
+        raise none_readable(bad)
+    if bad and not skip_bad:
+        first = ", first" if len(bad) > 1 else ""
+        what = f"{len(bad):,} of {len(images):,} images cannot be read{first}: {bad[0].what}"
+        warnings.warn(what, stacklevel=4)  # the line that called Run.predict or Run.mark
+    return rows
+
+
+def attempted(picture: Picture) -> Image.Image | UserError:
+    """The image, or what is wrong with it; without the traceback, which would keep the file's bytes in memory."""
+    try:
+        return picture.read()
+    except UserError as problem:
+        return UserError(problem.what, problem.fix)
+
+
+def none_readable(problems: Sequence[UserError]) -> UserError:
+    """What to say where not one image could be read."""
+    if len(problems) == 1:
+        return problems[0]
+    return UserError(f"none of {len(problems):,} images can be read, first: {problems[0].what}", problems[0].fix)
