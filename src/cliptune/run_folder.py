@@ -27,7 +27,7 @@ from cliptune.runs import read_record
 
 HIDDEN = ".cliptune"
 WRITTEN = {
-    "": ("run.json", "recipe.toml", "episode.json", "metrics.jsonl", "features.safetensors")
+    "": ("run.json", "recipe.toml", "episode.json", "files.json", "metrics.jsonl", "features.safetensors")
     + ("predictions.csv", "zero_shot_predictions.csv", "report.*"),
     "adapter": ("adapter.safetensors", "adapter.json", "README.md"),
     "checkpoint": ("state.json", "state-*.safetensors"),
