@@ -186,7 +186,7 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float | None, float | N
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose confidence lies in [low, high)."""
+    """Images whose confidence lies in (low, high]."""
 
     low: float
     high: float
@@ -197,7 +197,7 @@ class Bin:
 
 def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> list[Bin]:
     """Non-empty equal-width bins of confidence."""
-    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     return [
         Bin(
             low=index / bins,

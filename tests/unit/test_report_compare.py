@@ -62,11 +62,17 @@ class TestStatistics:
         assert statistics.wilson(1.0, 0) == (0.0, 1.0)
 
     def test_calibration_by_hand(self):
-        confidence, correct = np.array([0.91, 0.93, 0.5, 0.52]), np.array([True, False, True, True])
+        confidence, correct = np.array([0.91, 0.93, 0.501, 0.519]), np.array([True, False, True, True])
         bins = statistics.calibration(confidence, correct, bins=10)
         assert [(each.n, each.accuracy) for each in bins] == [(2, 1.0), (2, 0.5)]
         expected = 0.5 * abs(0.51 - 1.0) + 0.5 * abs(0.92 - 0.5)
         assert statistics.expected_calibration_error(bins) == pytest.approx(expected)
+
+    def test_an_edge_belongs_to_the_bin_below(self):
+        """As in Guo et al. 2017 (arXiv 1706.04599): bins (low, high]."""
+        assert [
+            (each.low, each.high) for each in statistics.calibration(np.array([0.5]), np.array([True]), bins=2)
+        ] == [(0.0, 0.5)]
 
     def test_certainty_has_a_bin(self):
         [only] = statistics.calibration(np.array([1.0]), np.array([True]))
