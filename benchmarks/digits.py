@@ -1,9 +1,9 @@
 """docs/results-digits.md and the methods' pages, from the runs of the study `digits-table`.
 
-    cliptune study digits-table
     python benchmarks/digits.py [--out studies] [--write]
 
-The rates are the `small` preset's, chosen on validation images of other seeds (`benchmarks/rates.py`).
+Trains what is missing of the study. The rates are the `small` preset's, chosen on validation images of other seeds
+(`benchmarks/rates.py`).
 """
 
 import argparse
@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cliptune.report.compare import Cell, Named, Place, groups, pairs
-from cliptune.report.read import Record
-from cliptune.studies.outcome import finished
-from cliptune.studies.pool import Pool
-from cliptune.studies.reading import load
+from pages import DOCS, RULE, compared, conducted, differences
 
-DOCS = Path(__file__).parents[1] / "docs"
+from cliptune.report import words
+from cliptune.report.compare import Named, groups
+from cliptune.report.read import Record
+
 ZERO = "zero-shot"
 SHOTS, SEEDS = (1, 2, 4, 8, 16), (1, 2, 3)
 PAIRS = (
@@ -38,16 +37,8 @@ PAIRS = (
 
 
 def runs_of(out: Path) -> list[Named]:
-    """The finished runs, and of zero-shot those that every run carries."""
-    study = load("digits-table")
-    done = finished(study, Pool(out))
-    if len(done) < len(study.jobs):
-        raise SystemExit(f"{len(done)} of {len(study.jobs)} runs are finished: cliptune study digits-table --out {out}")
-    place = Place("digits", "mini", "few-shot")
-    runs = [
-        Named(job.label, Cell(place, job.recipe.protocol.shots, job.recipe.protocol.seed), record)
-        for job, record in done
-    ]
+    """The study's runs, and of zero-shot those that every run carries."""
+    runs = conducted("digits-table", out)
     first = {(each.cell.shots, each.cell.seed): each for each in runs if each.label == runs[0].label}
     return [*(Named(ZERO, each.cell, untouched(each.record)) for each in first.values()), *runs]
 
@@ -72,8 +63,7 @@ def table(runs: Sequence[Named]) -> str:
         HEAD.format(zero=100 * zero, shapes=100 * statistics.mean(kept[ZERO, 16])),
         main_table(rows, kept, zero),
     ]
-    found = {(row["first"], row["second"]): row for row in pairs(runs).means}
-    parts += [PAIRED, paired_table(found, runs), verdicts(rows, zero)]
+    parts += [PAIRED, paired_table(runs), verdicts(rows, zero)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -114,34 +104,37 @@ def main_table(rows: dict, kept: dict, zero: float) -> str:
     return "\n".join(lines)
 
 
-def paired_table(found: dict, runs: Sequence[Any]) -> str:
-    lines = [
-        "| first − second | mean difference, points | 95 % interval | cells won, drawn, lost | 8 and 16 shots only |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+def paired_table(runs: Sequence[Any]) -> str:
+    """The differences over all cells; beside them few and many shots, where a sign may turn."""
     accuracy = {(n.label, n.cell.shots, n.cell.seed): n.record.after().accuracy for n in runs}
-    for first, second in PAIRS:
-        row = found.get((first, second)) or found.get((second, first))
-        sign = 1 if (first, second) in found else -1
-        low, high = sorted(100 * sign * end for end in row["interval"])
-        won, lost = (row["wins"], row["losses"]) if sign > 0 else (row["losses"], row["wins"])
-        late = [accuracy[first, n, s] - accuracy[second, n, s] for n in (8, 16) for s in SEEDS]
-        lines.append(
-            f"| {first} − {second} | {100 * sign * row['difference']:+.1f} | {low:+.1f} … {high:+.1f} | "
-            f"{won}, {row['ties']}, {lost} | {100 * statistics.mean(late):+.1f} |"
-        )
-    return "\n".join(lines)
+    rows = compared(runs, PAIRS)
+
+    def over(shots: Sequence[int]) -> list[str]:
+        return [
+            words.points(
+                statistics.mean(
+                    accuracy[row["first"], n, seed] - accuracy[row["second"], n, seed] for n in shots for seed in SEEDS
+                )
+            )
+            for row in rows
+        ]
+
+    return differences(rows, {"1 to 4 shots": over(SHOTS[:3]), "8 and 16 shots": over(SHOTS[3:])})
 
 
 def verdicts(rows: dict, zero: float) -> str:
-    """In words: the share of zero-shot's errors that each method removes, and where it does not beat the probe."""
+    """In words: the share of zero-shot's errors that each method removes, and where its mean is above the probe's."""
     lines = []
     for label in ("LoRA r=2", "LoRA-XS r=16", "DoRA r=2", "DoRA r=1", "AST", "AST without SCL"):
         removed = 100 * (rows[label, 16]["accuracy"] - zero) / (1 - zero)
         behind = [n for n in SHOTS if rows[label, n]["accuracy"] <= rows["linear probe", n]["accuracy"]]
-        beats = "at every number of shots" if not behind else f"but not at {', '.join(map(str, behind))} shots"
+        above = "at every number of shots"
+        if behind:
+            higher = [str(n) for n in SHOTS if n not in behind]
+            above = f"at {', '.join(higher)} shots alone" if higher else "nowhere"
         lines.append(
-            f"- {label} removes {removed:.0f} % of zero-shot's errors at 16 shots; beats the linear probe {beats}."
+            f"- {label} removes {removed:.0f} % of zero-shot's errors at 16 shots; its mean is above the linear "
+            f"probe's {above}."
         )
     return "\n".join(lines)
 
@@ -154,11 +147,11 @@ on validation images of other seeds (`benchmarks/rates.py`); the last step's mod
 zero-shot accuracy on the drawn world's 24 shapes after adapting to digits with 16 shots, {shapes:.1f} before: what was
 forgotten. Sampling error of one accuracy near 90 % on 1,000 images is ±0.9 points, shared by the methods.
 
-Made by `cliptune study digits-table` and `python benchmarks/digits.py --write`. Zero-shot: {zero:.1f}."""
-PAIRED = """## Paired differences
+Made by `python benchmarks/digits.py --write`. Zero-shot: {zero:.1f}."""
+PAIRED = f"""## Paired differences
 
-Over all 15 cells (1, 2, 4, 8, 16 shots × 3 seeds), every pair on the same training and test images; intervals by
-bootstrap over the test images. They say nothing of other data sets."""
+Over all 15 cells (1, 2, 4, 8, 16 shots × 3 seeds). {RULE} Where the two last columns turn their sign, the mean over
+all shots says little."""
 
 
 def main() -> None:

@@ -97,11 +97,8 @@ def table(task: Task, out: Path) -> str:
         cells = [label]
         for name in task.tests:
             mean, deviation = mean_and_deviation([record.after(name).accuracy for record in records])
-            gain, (low, high) = gain_of([folder(out, task, label, seed) for seed in SEEDS], name, task)
-            cells += [
-                f"{100 * mean:.1f} ± {100 * deviation:.1f}",
-                f"{100 * gain:+.1f} ({100 * low:+.1f} … {100 * high:+.1f})",
-            ]
+            gained = gain_of([folder(out, task, label, seed) for seed in SEEDS], name, task)
+            cells += [f"{100 * mean:.1f} ± {100 * deviation:.1f}", gained]
         if several:
             mean, deviation = mean_and_deviation([record.harmonic_mean()[0] for record in records])
             cells.append(f"{100 * mean:.1f} ± {100 * deviation:.1f}")
@@ -123,35 +120,35 @@ def table(task: Task, out: Path) -> str:
     return f"## {task.title}\n\nTest images: {sizes}.\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def gain_of(folders: list[Path], test: str, task: Task) -> tuple[float, tuple[float, float]]:
-    """Mean gain over zero-shot, and its interval by resampling the test images, each averaged over the seeds."""
-    import numpy as np
+def gain_of(folders: list[Path], test: str, task: Task) -> str:
+    """Mean gain over zero-shot with its interval over seeds and test images."""
+    from pages import gain
 
     from cliptune.report.read import read_predictions
-    from cliptune.statistics import paired_bootstrap
+    from cliptune.statistics import Drawn
 
-    differences = []
-    for place in folders:
+    cells = []
+    for seed, place in zip(SEEDS, folders, strict=True):
         main = test == task.tests[0]
-        pair = [
+        after, before = (
             read_predictions(place / (f"{kind}.csv" if main else f"{kind}/{test}.csv"))
             for kind in ("predictions", "zero_shot_predictions")
-        ]
-        differences.append(pair[0].correct.astype(float) - pair[1].correct)
-    mean = np.mean(differences, axis=0)
-    return float(mean.mean()), paired_bootstrap([mean])
+        )
+        cells.append(Drawn(seed, after.paths, after.by_image - before.by_image))
+    return gain(cells)
 
 
 HEAD = """# Small tables of every protocol
 
 Accuracy in per cent, mean ± sample standard deviation over the seeds 1, 2 and 3, preset `small`; gains are over the
-untouched backbone on the same test images, with a 95 % bootstrap interval over those images (averaged over the seeds).
+untouched backbone on the same test images, with a 95 % interval over the seeds and those images together
+([decision 0016](decisions/0016-ahead-over-draws.md)).
 Nothing was tuned for these data. The CLIP of photographs is a weak one of 3.3 M numbers, so look at the differences.
 "After" is the accuracy on another data set that was not adapted to: what was forgotten (or learned besides). Seconds
 are of a machine that had other work; compare them within a table at most.
 
-Made by `python benchmarks/protocols.py --root DATA --model MODEL`, DATA with a cut of Caltech-101 (24 classes) and
-one of PACS (882 images)."""
+Made by `python benchmarks/protocols.py --root DATA --model MODEL --write docs/results-protocols.md`, DATA with a cut of
+Caltech-101 (24 classes) and one of PACS (882 images)."""
 
 
 def main() -> None:

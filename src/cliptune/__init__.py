@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see; at run time a name is imported on first use
     from cliptune.api import train as train
-    from cliptune.datasets import open_set as data
+    from cliptune.datasets import data as data
     from cliptune.datasets.base import ImageSet as ImageSet
     from cliptune.datasets.mask_sets import open_masks as masks
     from cliptune.datasets.segmentation import MaskSet as MaskSet

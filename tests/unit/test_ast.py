@@ -113,3 +113,12 @@ def test_what_only_scores_use_is_refused(field: str) -> None:
     method = AST(choose="matrices", **{field: IDLE[field]})
     with pytest.raises(UserError, match=f"{field} = .* does nothing where choose = 'matrices'"):
         method.size(zoo.outline("mini"), classes=10)
+
+
+def test_the_first_tuned_step_has_no_consistency_to_restore(mini: Backbone, few_digits: ImageSet) -> None:
+    """Tuning starts at the teacher: equations 9 and 10 are nought there, and so is their gradient, not its rounding."""
+    plan = plan_for(mini, few_digits, AST(probe_steps=2, k=3), train__steps=3, train__batch=8)
+    _, events = train(plan)
+    tuned = [event for event in events if getattr(event, "phase", "") == "tune" and hasattr(event, "parts")]
+    assert (tuned[0].parts["scl_image"], tuned[0].parts["scl_text"]) == (0.0, 0.0)
+    assert tuned[1].parts["scl_text"] > 0

@@ -56,9 +56,21 @@ def test_no_weights_no_teacher(mini: Backbone) -> None:
     assert self_consistency(LossSettings(), mini, [mini.tokens(["one"])]) is None
 
 
-def test_ensemble_is_the_normalised_mean_of_the_templates(mini: Backbone) -> None:
-    prompts = [mini.tokens(["a photo of the digit one"]), mini.tokens(["the number one"])]
+def test_one_template_is_taken_as_it_is(mini: Backbone) -> None:
+    tokens = mini.tokens(["one", "two", "three"])
+    found = self_consistency(LossSettings(text=1), mini, [tokens])
+    assert found is not None
+    assert torch.equal(found.teacher_text, mini.text_features(tokens))
+
+
+def test_an_ensemble_is_averaged_before_it_has_unit_length(mini: Backbone) -> None:
+    """PromptSRC's teacher: longer embeddings weigh more; the mean of unit-length features is another teacher."""
+    prompts = [mini.tokens(["a"]), mini.tokens(["the number one"])]  # embeddings of length 13.6 and 15.3
     found = self_consistency(LossSettings(text=1), mini, prompts)
     assert found is not None
-    mean = (mini.text_features(prompts[0]) + mini.text_features(prompts[1])) / 2
+    with torch.no_grad():
+        one, other = (mini.towers.text_embeddings(tokens) for tokens in prompts)
+    mean = (one + other) / 2
     assert torch.allclose(found.teacher_text, mean / mean.norm(dim=-1, keepdim=True))
+    unit = (one / one.norm() + other / other.norm()) / 2
+    assert not torch.allclose(found.teacher_text, unit / unit.norm(), atol=1e-4)

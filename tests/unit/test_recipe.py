@@ -154,6 +154,12 @@ def test_shipped_recipes_are_the_seeds() -> None:
     assert set(shipped()) == segmenting | {f"{protocol}-{method}" for protocol in protocols for method in methods}
     dora = resolve("few-shot-dora").train
     assert (dora.lr, dora.batch, dora.steps_per_shot, dora.weight_decay, dora.min_lr) == (2e-4, 32, 500, 1e-2, 1e-6)
+    drawn = {name: resolve(name).protocol for name in shipped() if name.startswith("few-shot-")}
+    assert {name.removeprefix("few-shot-"): each.sampler for name, each in drawn.items()} == {
+        **dict.fromkeys(("lora", "dora", "lora-xs"), "cliplora"),
+        "ast": "dassl",
+    }
+    assert {each.repeat for each in drawn.values()} == {"auto"}, "with cliplora short classes are repeated"
     ast = resolve("few-shot-ast")
     assert (ast.loss.image, ast.loss.text, ast.loss.logits, ast.loss.reduction) == (10, 25, 1, "mean")
     assert resolve("base-to-novel-ast").train.epochs == 20

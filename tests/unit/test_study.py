@@ -198,3 +198,10 @@ def test_the_arithmetic_of_a_step() -> None:
     text = 100 * 8 * 12 * (24 * 512**2 + 4 * 8 * 512)
     assert step_operations(recipe, zoo.outline("vit-b-16"), 100, 184_320) == pytest.approx(2 * (vision + text))
     assert step_operations(recipe, zoo.outline("vit-b-16"), 100, 149_620_737) == pytest.approx(3 * (vision + text))
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("name", ["ast-table-4", "scl-everywhere", "lora-xs-figure-1"])
+def test_what_a_study_compares_saw_the_same_images(name: str, small: bool) -> None:
+    """CLIP-LoRA's recipes draw as its code does, the others as CoOp does: beside each other they take one sampler."""
+    assert len({job.recipe.protocol.sampler for job in load(name, small, {"protocol.seed": 1}).jobs}) == 1

@@ -1,5 +1,6 @@
 """Studies whose runs mark images: their task, their table of Dice with the paper's beside, their page, their hours."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from cliptune.errors import UserError
+from cliptune.report import papers
 from cliptune.report.papers import facts_of
 from cliptune.report.segment_read import SegmentRecord, read_segment_record
 from cliptune.studies import outcome
@@ -51,7 +53,8 @@ def write(job: Job, folder: Path, after: float, n: int | None = None, split: str
     )
     record = json.loads((home / "run.json").read_text("utf-8"))
     for test, dice in (("test", after), ("zero_shot", 0.25)):
-        record["metrics"][test] |= {"dice": dice, "n": n or facts.counts[2]}
+        own_size = {"dice": dice - 0.05, "dice_at_input": dice}
+        record["metrics"][test] |= own_size | {"n": n or facts.counts[2]}
     (home / "run.json").write_text(json.dumps(record), "utf-8")
     return home
 
@@ -151,6 +154,29 @@ class TestTable:
         (zero,) = [line for line in table.lines if line.label == "zero-shot"]
         cell = table.cells[zero, Field("BUSI", "dice")]
         assert (cell.mean, cell.deviation, cell.paper) == (pytest.approx(0.25), None, None)
+
+    def test_dice_beside_a_paper_s_is_at_the_model_s_input_size(self, tmp_path: Path) -> None:
+        """medvlsm measures at 352 × 352; a study that is no paper's table has Dice at the images' own size."""
+        study = table_4(**{"protocol.seed": 1})
+        found = records(study, tmp_path, {("isic", 1): 0.9})
+        assert [record.after().dice for _, record in found] == pytest.approx([0.85] * len(found))
+        cells = [cell for (line, _), cell in pivot(study, found).cells.items() if line.label == DECODER and cell.runs]
+        assert {cell.mean for cell in cells} == {0.9}
+        own = dataclasses.replace(study, about=dataclasses.replace(study.about, source=""))
+        cells = [cell for (line, _), cell in pivot(own, found).cells.items() if line.label == DECODER and cell.runs]
+        assert {cell.mean for cell in cells} == {0.85}
+
+    def test_a_run_without_it_is_not_compared(self, tmp_path: Path) -> None:
+        study = table_4(**{"protocol.seed": 1})
+        found = records(study, tmp_path, {("isic", 1): 0.9})
+        for _, record in found:
+            for test in ("test", "zero_shot"):
+                del record.run["metrics"][test]["dice_at_input"]
+        cells = [cell for (line, _), cell in pivot(study, found).cells.items() if line.label == DECODER and cell.runs]
+        assert [(cell.mean, cell.paper) for cell in cells] == [(0.85, None)]
+        [(_, record)] = [(job, record) for job, record in found if job.label == DECODER]
+        [ours] = papers.measures(record)
+        assert papers.unfaithful(record, ours) == [papers.OWN_SIZE]
 
     def test_each_reading_of_the_paper_has_its_value(self) -> None:
         table = pivot(load("dora-table-4"), [])

@@ -39,7 +39,20 @@ def data(
     missing: Missing = "refuse",
     names: str | Path | None = None,
 ) -> ImageSet:
-    """`open_set` for a name that a person wrote: it may be a Python file, which is run."""
+    """An image set by path or by name, which you write yourself: `open_set`, and a Python file with a `load` is run.
+
+    >>> photos = cliptune.data("photos/")  # doctest: +SKIP
+
+    Args:
+        name: a folder, a CSV file, a Python file, or a set's name, as 'digits' or 'world/shapes'.
+        root: the folder that holds downloaded sets.
+        missing: 'skip' keeps what exists of listed files.
+        names: a file with class names for your own images.
+        seed: of the split, where your own images come without one.
+
+    Raises:
+        UserError: no such path or set; offers the nearest.
+    """
     return open_set(name, root, seed, missing, names, typed_code([name]))
 
 
@@ -52,8 +65,6 @@ def open_set(
     typed: Set[Path] = frozenset(),
 ) -> ImageSet:
     """An image set by path or by name.
-
-    >>> data = cliptune.data("photos/")  # doctest: +SKIP
 
     Args:
         name: an existing folder or CSV file, unless `root` holds a set of that name; a Python file with a `load` like

@@ -174,7 +174,8 @@ def draw_few_shot(
 
     Args:
         sampler: which list is drawn first from the one stream of random numbers: dassl (CoOp and its kin) the train
-            list, cliplora (and Tip-Adapter) the val list. The same seed therefore gives different images.
+            list, cliplora the val list. The same seed therefore gives different images. Tip-Adapter draws the train
+            list alone, so its training images are dassl's.
         repeat: a class with fewer images than shots is drawn with replacement, as CLIP-LoRA and Tip-Adapter do;
             otherwise it gives each image once.
 

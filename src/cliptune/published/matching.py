@@ -76,6 +76,8 @@ def unlike(found: Result, asked: Asked) -> list[str]:
         reasons.append(f"protocol: the paper's is {found.protocol}")
     if asked.shots is not None and found.shots != asked.shots:
         reasons.append(f"shots: the paper's are {found.shots or 'all images'}")
+    if unsaid := published.UNSAID.get(found.source):
+        reasons.append(unsaid)
     return reasons
 
 

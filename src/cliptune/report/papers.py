@@ -28,6 +28,7 @@ from cliptune.statistics import mean_and_deviation
 METRICS = {"base": "base top1", "novel": "novel top1"}
 """named test → what the papers' tables call its measure; other tests are 'top1'"""
 DICE = "dice"
+OWN_SIZE = "size: the paper's Dice is at the model's input size, this is at the images' own"
 
 AnyRecord = Record | SegmentRecord
 
@@ -54,6 +55,8 @@ class Ours(NamedTuple):
     """the untouched backbone's"""
     n: int | None
     """images"""
+    as_theirs: bool = True
+    """false: measured at another size than the papers', which have Dice at the size the model is given"""
 
 
 @cache
@@ -68,13 +71,22 @@ def facts_of(data: str) -> Facts | None:
     return None
 
 
-def measures(record: AnyRecord) -> Iterator[Ours]:
-    """Every named test and, of base and novel, their harmonic mean; of a run that segments its Dice."""
+def measures(record: AnyRecord, for_papers: bool = True) -> Iterator[Ours]:
+    """Every named test and, of base and novel, their harmonic mean; of a run that segments its Dice.
+
+    Args:
+        for_papers: Dice at the size the model is given, as the papers' code has it (medvlsm, base_module.py), where
+            the run tells it; else at the images' own size.
+    """
     own = str(record.section("data").get("name") or "")
     if isinstance(record, SegmentRecord):
         dice, zero_shot = record.after(), record.before()
         if dice is not None:
-            yield Ours("test", own, DICE, dice.dice, zero_shot.dice if zero_shot else None, dice.n)
+            at_input = [words.number(each.told.get("dice_at_input")) if each else None for each in (dice, zero_shot)]
+            if for_papers and at_input[0] is not None:
+                yield Ours("test", own, DICE, at_input[0], at_input[1], dice.n)
+            else:
+                yield Ours("test", own, DICE, dice.dice, zero_shot.dice if zero_shot else None, dice.n, False)
         return
     tests = record.section("tests")
     for name in record.tests():
@@ -149,6 +161,7 @@ def _row(label: str, place: Place, shots: int | None, where_: Reported, told: Se
         **place._asdict(),
         "shots": shots,
         "test": ours.test,
+        "metric": ours.metric,
         "runs": len(told),
         "accuracy": mean,
         "deviation": deviation,
@@ -172,7 +185,7 @@ def unlike(found: Result, asked: Asked, record: RunFolder, ours: Ours) -> list[s
 
 def unfaithful(record: RunFolder, ours: Ours) -> list[str]:
     """In what a run's data are not the published ones, in words."""
-    reasons = []
+    reasons = [] if ours.as_theirs else [OWN_SIZE]
     facts = facts_of(ours.data)
     expected = facts.counts[2] if facts and ours.metric in ("top1", DICE) else None
     # How many images each domain has was not published: a cut of one is not noticed.
@@ -201,7 +214,8 @@ def papers_table(rows: Sequence[Row]) -> Table:
         Column("told", "comparable"),
     )
     shown = [row | {"told": _told(row)} for row in rows]
-    return Table("Beside the papers' values", columns, shown)
+    masks = ", Dice at the model's input size" if any(row["metric"] == DICE for row in rows) else ""
+    return Table(f"Beside the papers' values{masks}", columns, shown)
 
 
 def _told(row: Row) -> str:

@@ -3,7 +3,8 @@
 A cell is the mean and sample standard deviation over seeds; over held-out domains the mean of a seed comes first. The
 average column is the mean over data sets of a seed, then over seeds, and stands only where no data set is missing. The
 paper's value stands beside ours only for the same data set, backbone and shots (`published.matching`), with the paper's
-settings; the difference is told nowhere else. A study of segmentation has Dice where others have accuracies.
+settings; the difference is told nowhere else. A study of segmentation has Dice where others have accuracies: at the
+model's input size, as the papers have it, where the study is a paper's table, else at the images' own size.
 """
 
 from collections import Counter, defaultdict
@@ -120,7 +121,7 @@ def pivot(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> Pivot:
     for job in (*study.untouched, *(job for job in study.jobs if job.row.label not in zero)):
         line, first = line_of(job), job.row.label in zero
         record = untouched.get(job.untouched) if first else records.get(job.key)
-        for place, ours in measured(job, record, names):
+        for place, ours in measured(job, record, names, bool(study.about.source)):
             found = None if ours is None else ours.before if first else ours.value
             values[line, place][job.recipe.protocol.seed].append(found)
             same = job.faithful and (record is None or ours is None or not unfaithful(record, ours))
@@ -185,14 +186,16 @@ def in_order(study: Study, lines: Sequence[Line]) -> list[Line]:
     return sorted(unique, key=lambda line: (places.index((line.model, line.shots)), labels.index(line.label)))
 
 
-def measured(job: Job, record: AnyRecord | None, names: Mapping[str, str]) -> Iterator[tuple[Field, Ours | None]]:
+def measured(
+    job: Job, record: AnyRecord | None, names: Mapping[str, str], for_papers: bool = True
+) -> Iterator[tuple[Field, Ours | None]]:
     """What a run measured, by column; of a run that is missing, None in the columns it would fill.
 
     Args:
-        names: what finished runs call the data that recipes name.
+        names: what finished runs call the data that recipes name. for_papers: as `papers.measures` takes it.
     """
     if record is not None:
-        yield from ((Field(column_of(ours.data), ours.metric), ours) for ours in measures(record))
+        yield from ((Field(column_of(ours.data), ours.metric), ours) for ours in measures(record, for_papers))
         return
     recipe, protocol = job.recipe, job.recipe.protocol
     own = column_of(names.get(recipe.data.name, recipe.data.name))
@@ -249,31 +252,55 @@ def blocks(study: Study, table: Pivot) -> list[Block]:
     found: list[Block] = []
     columns = (Column("label", "method"), *(Column(each.title, each.title, shown) for each in table.fields))
     rows, masks = table.rows(), study.task == "segment"
-    measure, counted = ("Dice, ", "training image") if masks else ("", "shot")
+    counted = "training image" if masks else "shot"
+    size = " at the model's input size" if study.about.source else ""
+    measure = f"Dice{size}, " if masks else ""
     for model, shots in dict.fromkeys((line.model, line.shots) for line in table.lines):
         title = f"{model}, {words.these(int(shots), counted)}" if shots else model
         here = [row for row in rows if (row["model"], row["shots"]) == (model, shots)]
         found.append(Table(f"{title}: {measure}mean ± s.d. over seeds, per cent", columns, here))
     if study.about.note:
         found.append(Text(study.about.note))
-    return found + theirs(study)
+    return found + theirs(study, table)
 
 
 def shown(cell: Cell | None) -> str:
     return words.NOT_MEASURED if cell is None else str(cell)
 
 
-def theirs(study: Study) -> list[Block]:
-    """The paper's table: every method it names, and whether it was run here."""
+def state_of(study: Study, table: Pivot, found: Result) -> str:
+    """Whether a method of the paper was run here, and whether its values could be put beside ours."""
+    labels = {job.label for job in (*study.jobs, *study.untouched) if job.row.published == found.method}
+    cells = [
+        cell
+        for (line, _), cell in table.cells.items()
+        if line.label in labels
+        and matching.backbone_of((line.model,)) in (found.backbone, "")
+        and found.shots in (line.shots, "")
+        and cell.mean is not None
+    ]
+    if not cells:
+        return "not run"
+    return "above" if any(cell.paper is not None for cell in cells) else "above, not compared"
+
+
+def theirs(study: Study, table: Pivot | None = None) -> list[Block]:
+    """The paper's table: every method it names, and whether it was run here.
+
+    Args:
+        table: ours; None of a study that runs nothing, whose sizes stand above.
+    """
     source = study.about.source
     if not source:
         return []
     results = values_of(source)
-    names = {row.published for row in study.rows if row.published} if study.about.runs or study.rows else set()
+    sized = {row.published for row in study.rows} if table is None else set()
     rows: dict[tuple[str, str, str], Row] = {}
     for each in results:
         key = (each.backbone, each.shots, each.method)
-        here = "above" if each.method in names and not study.small else "not run"
+        here = "above" if each.method in sized else "not run"
+        if table is not None and not study.small:
+            here = state_of(study, table, each)
         if each.method in study.about.not_reproducible:
             here = "not reproducible"
         row = rows.setdefault(key, {"label": each.method, "model": each.backbone, "shots": each.shots, "here": here})

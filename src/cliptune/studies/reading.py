@@ -14,7 +14,7 @@ from cliptune.datasets import find_set, mask_sets
 from cliptune.datasets.code import refuse_untyped, typed_code
 from cliptune.errors import UserError
 from cliptune.files import user_path
-from cliptune.studies.study import PLACES, About, Job, Row, Study
+from cliptune.studies.study import OF_A_SET, PLACES, About, Job, Row, Study
 from cliptune.tasks import with_task
 from cliptune.texts import read_text
 
@@ -69,6 +69,7 @@ def read(name: str, tables: Mapping[str, Any], small: bool, chosen: Mapping[str,
     about = settings.build(About, _table(tables, "study"), "study")
     rows = tuple(settings.build(Row, each, "methods") for each in _list(tables, "methods"))
     _check(about, rows)
+    rows = tuple(row for row in rows if row.in_small or not small)
     common, cases = _table(tables, "settings"), _list(tables, "cases")
     preset: str = about.preset
     if small:
@@ -131,6 +132,7 @@ def _jobs(
     seen = set()
     points = [point for case in grid for point in _points({**case, **chosen})]
     tables = {row.label: recipes.load_tables(row.recipe) for row in rows}
+    differing = {key for key in {key for point in points for key in point} if _varies(key, points)}
     typed = any(key not in NEUTRAL and not key.startswith(("evaluate.", "shortcuts.")) for key in chosen)
     for point, row in itertools.product(points, rows):
         if tables[row.label]["method"]["name"] == "zero_shot":  # nothing else touches it
@@ -138,7 +140,7 @@ def _jobs(
         own, less = flat(row.settings), flat(row.small)
         own |= less if small else {}
         free = (key for key in point if key not in PLACES and (key not in own or key in chosen))
-        varied = tuple(key for key in free if len({repr(each.get(key)) for each in points}) > 1)
+        varied = tuple(key for key in free if key in differing)
         won = {key: value for key, value in point.items() if key in chosen}
         options = settled({**point, **own, **won})
         faithful = preset == "paper" and not typed and not varied
@@ -148,6 +150,15 @@ def _jobs(
             seen.add(mark)
             replace(job, options={**options, **less}).key  # noqa: B018  a mistake there is told in both forms
             yield job
+
+
+def _varies(key: str, points: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a setting differs between runs of a row; a data set's own differs only with the data set."""
+    values: dict[str, set[str]] = {}
+    for point in points:
+        of_set = repr(point.get("data.name")) if key.startswith(OF_A_SET) else ""
+        values.setdefault(of_set, set()).add(repr(point.get(key)))
+    return any(len(found) > 1 for found in values.values())
 
 
 def settled(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from cliptune.runs import run_name
 
 Picture = Literal["shots", "loss", "selection", "curve", "features", "efficiency"]
 PLACES = ("data.name", "data.root", "model.name", "protocol.name", "protocol.target", "protocol.shots", "protocol.seed")
-"""settings that say where a method is tried, not what is tried"""
+"""settings that say where a method is tried, not what is tried; so do those below where a data set has its own"""
+OF_A_SET = ("data.", "protocol.", "segment.")
+"""tables whose settings may be a data set's own, like the split that its target is tested on"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Row:
     """dotted settings; they win over the study's"""
     small: dict = field(default_factory=dict)
     """further ones in the small form"""
+    in_small: bool = True
+    """false: the small form, on other data, lacks this line"""
 
 
 @dataclass(frozen=True)

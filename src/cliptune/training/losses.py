@@ -70,9 +70,16 @@ def self_consistency(settings: LossSettings, teacher: Backbone, prompts: list[Te
     """The loss term a recipe asks for, or None.
 
     Args:
-        prompts: the teacher's class prompts [c t], one entry per template; their features are averaged.
+        prompts: the teacher's class prompts [c t], one entry per template. One template's features are taken as they
+            are; those of several are averaged before they have unit length, as PromptSRC's code does
+            (muzairkhattak/PromptSRC, trainers/promptsrc.py).
     """
     if not (settings.image or settings.text or settings.logits):
         return None
-    features = torch.stack([teacher.text_features(tokens) for tokens in prompts]).mean(0)
+    if len(prompts) == 1:
+        # Normalising once more would move the last bits, and where student and teacher are the same the gradient of
+        # |T − T̃| would be the sign of that rounding at full size.
+        return SelfConsistency(settings, teacher, teacher.text_features(prompts[0]))
+    with torch.no_grad():
+        features = torch.stack([teacher.towers.text_embeddings(tokens) for tokens in prompts]).mean(0)
     return SelfConsistency(settings, teacher, F.normalize(features, dim=-1))
