@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cliptune.report.compare import Cell, Named, Place, groups, pairs
+from cliptune.report.compare import Cell, Named, Place, groups
+from cliptune.report.pairs import pairs
 from cliptune.report.read import Record
 from cliptune.studies.outcome import finished
 from cliptune.studies.pool import Pool

@@ -231,8 +231,8 @@ class TestSeveral:
     def test_a_winner_inside_the_noise_is_no_winner(self, several):
         page = segment_several.page_of([read_segment_record(folder) for folder in several[0]])
         standing = {line["label"]: line["standing"] for line in table_of(page, "means").rows}
-        assert standing["linear_probe"] == "behind"
-        assert {standing["lora"], standing["bitfit"]} in ({"highest", "tied"}, {"ahead", "behind"})
+        assert standing["linear_probe"] == "lower on these draws"  # two seeds
+        assert {standing["lora"], standing["bitfit"]} == {"highest", "tied"}
         means = {line["label"]: line["dice"] for line in table_of(page, "means").rows}
         for label in means:
             files = [folder for folder in several[0] if folder.name.startswith(label)]

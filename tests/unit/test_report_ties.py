@@ -12,13 +12,17 @@ def standing(*records):
     return found
 
 
+def over_seeds(right: str, seeds=(1, 2, 3), **settings):
+    return [record(right, seed=seed, **settings) for seed in seeds]
+
+
 def test_tied_behind_and_untested():
     """On 40 images: one image more is noise; twenty more are not; another episode is no pair."""
     found = standing(
-        record("1" * 30 + "0" * 10, method="dora"),
-        record("1" * 29 + "0" * 11, method="lora"),
-        record("1" * 10 + "0" * 30, method="lora_xs"),
-        record("1" * 20 + "0" * 20, method="ast", episode="other"),
+        *over_seeds("1" * 30 + "0" * 10, method="dora"),
+        *over_seeds("1" * 29 + "0" * 11, method="lora"),
+        *over_seeds("1" * 10 + "0" * 30, method="lora_xs"),
+        *over_seeds("1" * 20 + "0" * 20, method="ast", episode="other"),
     )
     assert found == ties.Standing("dora", ("lora",), ("lora_xs",), ("ast",))
     assert not found.alone
@@ -31,10 +35,25 @@ def test_tied_behind_and_untested():
 
 
 def test_ahead_of_all():
-    found = standing(record("1" * 40, method="dora"), record("1" * 10 + "0" * 30))
+    found = standing(*over_seeds("1" * 40, method="dora"), *over_seeds("1" * 10 + "0" * 30))
     assert found.alone
     assert found.behind == ("lora",)
     assert found.of("dora") == "ahead"
+
+
+def test_one_pair_of_few_draws_takes_the_lead_from_the_best():
+    """Ahead of one over three seeds, better than another on two: the highest, and on these draws alone."""
+    found = standing(
+        *over_seeds("1" * 400, method="dora"),
+        *over_seeds("1" * 100 + "0" * 300),
+        *over_seeds("1" * 100 + "0" * 300, seeds=(1, 2), method="ast"),
+    )
+    assert (found.behind, found.lower) == (("lora",), ("ast",))
+    assert [found.of(label) for label in ("dora", "lora", "ast")] == [
+        "highest on these draws",
+        "behind",
+        "lower on these draws",
+    ]
 
 
 def test_equal_labels_are_tied():

@@ -2,8 +2,8 @@
 
 read.py        run folder → Record (a run that classifies), a RunFolder (of any task)
 tables.py      one Record → rows, and rows → CSV, Markdown, LaTeX;  training.py: what it tells of its training
-compare.py     several runs → rows (compare_tests.py: their further tests);  ties.py: who cannot be told from the best;
-               papers.py: the papers' values
+compare.py     several runs → rows (compare_tests.py: their further tests);  pairs.py: differences between them;
+               ties.py: who cannot be told from the best;  papers.py: the papers' values
 plots.py       rows → Figure, one run;  plots_compare.py: several runs;  theme.py: how they look
 plots_*.py     a figure of the papers each, with its numbers: loss curves (loss), what AST picked (selection), accuracy
                against a setting (ablation), t-SNE (features, with features.py)

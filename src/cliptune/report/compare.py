@@ -1,21 +1,20 @@
-"""Several runs → rows: what to call them, means over seeds, and differences on the very same images.
+"""Several runs → rows: what to call them, and means over seeds (differences between them: pairs.py).
 
-Names, pairs and who leads ask a run for no more than `RunFolder` tells, so they serve every task; means are
+Names and who leads ask a run for no more than `RunFolder` tells, so they serve every task; means are
 of runs that classify (of others: segment_compare.py).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from cliptune.report import words
 from cliptune.report.read import RunFolder
-from cliptune.report.tables import Row, cost, retention, sign_test
-from cliptune.statistics import mean_and_deviation, paired_bootstrap
+from cliptune.report.tables import Row, cost, retention
+from cliptune.statistics import mean_and_deviation
 
 LABEL_LENGTH = 44
 NOT_SETTINGS = {"recipe", "data", "model", "protocol", "method", "evaluate", "name", "seed", "checkpoint_seconds"}
@@ -61,15 +60,6 @@ class Named(Generic[AnyRun]):
     label: str
     cell: Cell
     record: AnyRun
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Paired differences: each cell, their means, and in words whatever could not be paired."""
-
-    cells: list[Row] = field(default_factory=list)
-    means: list[Row] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
 
 
 def protocol_of(record: RunFolder) -> str:
@@ -210,94 +200,6 @@ def _group(place: Place, label: str, shots: int | None, runs: Sequence[Named]) -
     }
 
 
-def pairs(runs: Sequence[Named]) -> Pairs:
-    """Every two labels, wherever both ran on the same episode: differences per image, never of unlike draws."""
-    found = Pairs()
-    by_place: dict[Place, dict[str, dict[tuple, Named]]] = defaultdict(lambda: defaultdict(dict))
-    for each in runs:
-        by_place[each.cell.place][each.label][(each.cell.shots, each.cell.seed)] = each
-    for place, by_label in by_place.items():
-        for first, second in combinations(by_label, 2):
-            _pair(place, by_label[first], by_label[second], found)
-    return found
-
-
-def _pair(place: Place, first: Mapping[tuple, Named], second: Mapping[tuple, Named], found: Pairs) -> None:
-    shared: list[tuple[Named, Named]] = []
-    for key in sorted(dict.fromkeys([*first, *second]), key=lambda key: [words.number(each) or 0 for each in key]):
-        if key not in first or key not in second:
-            there, absent = (first[key], second) if key in first else (second[key], first)
-            found.refused.append(
-                f"{there.label}, {there.cell}: {next(iter(absent.values())).label} has no run there, so no pair."
-            )
-        elif reason := why_no_pair(first[key].record, second[key].record):
-            found.refused.append(f"{first[key].label} and {second[key].label}, {first[key].cell}: {reason}.")
-        else:
-            shared.append((first[key], second[key]))
-    rows, by_images = [], defaultdict(list)
-    for one, other in shared:
-        ours, theirs = one.record.predictions, other.record.predictions
-        assert ours is not None
-        assert theirs is not None
-        difference = ours.by_image - theirs.by_image
-        by_images[ours.paths].append(difference)
-        rows.append(
-            {
-                "first": one.label,
-                "second": other.label,
-                **place._asdict(),
-                "shots": one.cell.shots,
-                "seed": one.cell.seed,
-                "n": len(ours),
-                "difference": float(difference.mean()),
-                "interval": paired_bootstrap([difference]),
-                **sign_test(theirs.by_image, ours.by_image),
-            }
-        )
-    found.cells.extend(rows)
-    if rows:
-        found.means.append(_mean(rows, by_images))
-
-
-def _mean(rows: Sequence[Row], by_images: Mapping[tuple, Sequence[np.ndarray]]) -> Row:
-    """Mean over cells. Cells on the same test images are averaged image by image first: one set is resampled once."""
-    differences = [row["difference"] for row in rows]
-    mean, deviation = mean_and_deviation(differences)
-    return {
-        **{key: rows[0][key] for key in ("first", "second", "data", "model", "protocol")},
-        "cells": len(rows),
-        "images": sum(map(len, by_images)),
-        "difference": mean,
-        "deviation": deviation,
-        "interval": interval_of_mean(by_images),
-        "wins": sum(value > 0 for value in differences),
-        "ties": sum(value == 0 for value in differences),
-        "losses": sum(value < 0 for value in differences),
-    }
-
-
-def interval_of_mean(by_images: Mapping[tuple, Sequence[np.ndarray]]) -> tuple[float, float]:
-    """95 % interval of the mean over cells of per-image differences [n], given by the test images they are about."""
-    cells = sum(map(len, by_images.values()))
-    sets = [np.mean(found, axis=0) for found in by_images.values()]
-    weights = [len(found) * len(by_images) / cells for found in by_images.values()]
-    return paired_bootstrap([weight * each for weight, each in zip(weights, sets)])
-
-
-def why_no_pair(first: RunFolder, second: RunFolder) -> str:
-    """Empty where two runs saw the same episode and the same test images; otherwise the reason, in words."""
-    ours, theirs = (record.section("data").get("episode_sha256") for record in (first, second))
-    if not ours or not theirs:
-        return "a run does not say which episode it saw (no episode_sha256), not paired"
-    if ours != theirs:
-        return f"different episodes ({str(ours)[:8]}… and {str(theirs)[:8]}…), not paired"
-    if first.predictions is None or second.predictions is None:
-        return "predictions.csv is missing, not paired"
-    if not len(first.predictions) or not first.predictions.same_images(second.predictions):
-        return "their predictions.csv are not about the same images in the same order, not paired"
-    return ""
-
-
 def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:
     """The best and second-best label at `place`, by mean over the cells all labels share."""
     by_label: dict[str, dict[tuple, float]] = defaultdict(dict)
@@ -313,14 +215,3 @@ def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:
     means = {label: float(np.mean([cells[key] for key in common])) for label, cells in by_label.items()}
     best, rival = sorted(means, key=lambda label: -means[label])[:2]
     return best, rival
-
-
-def seen_from(row: Row, first: str) -> Row:
-    """A difference, of a cell or a mean, with `first` named first: signs and counts are turned round where needed."""
-    if row["first"] == first:
-        return row
-    low, high = row["interval"]
-    swapped = {"first": "second", "wins": "losses", "fixed": "broken"}
-    swapped |= {other: key for key, other in swapped.items()}
-    turned = {key: row[other] for key, other in swapped.items() if key in row}
-    return row | turned | {"difference": -row["difference"], "interval": (-high, -low)}

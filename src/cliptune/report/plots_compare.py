@@ -144,7 +144,7 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 @theme.themed
 def forest(means: Sequence[Row], cells: Sequence[Row], measured: str = "accuracy") -> Figure:
-    """A diamond per pair of labels (mean over cells) above its cells' squares; right of zero, the first is ahead."""
+    """A diamond per pair of labels (mean over cells) above its cells' squares; right of zero, the first is better."""
     lines: list[tuple[str, Row, bool]] = []
     for mean in means:
         lines.append((f"{mean['first']} − {mean['second']}", mean, True))
@@ -163,7 +163,7 @@ def forest(means: Sequence[Row], cells: Sequence[Row], measured: str = "accuracy
         tick.set_fontweight("bold" if whole else "normal")
     ax.set_ylim(len(lines) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"difference in {measured} (points); right of 0, the first named is ahead")
+    ax.set_xlabel(f"difference in {measured} (points); right of 0, the first named is better")
     return figure
 
 

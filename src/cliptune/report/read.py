@@ -54,7 +54,7 @@ class Predictions(PerImage):
     scores: np.ndarray
     """probability of the guess"""
 
-    @property
+    @cached_property
     def correct(self) -> np.ndarray:
         return np.array([label == guess for label, guess in zip(self.labels, self.guesses)], dtype=bool)
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from cliptune.report import words
-from cliptune.report.compare import Named, Place, interval_of_mean
+from cliptune.report.compare import Named, Place
 from cliptune.report.segment_read import MaskPredictions, SegmentRecord
 from cliptune.report.segment_tables import by_image, parts
 from cliptune.report.segment_words import SIZES
 from cliptune.report.tables import Row, cost
-from cliptune.statistics import mean_and_deviation
+from cliptune.statistics import Drawn, judged, mean_and_deviation, mean_difference
 
 Runs = Sequence[Named[SegmentRecord]]
 
@@ -65,17 +65,17 @@ def mean_of(values: Iterable[float | None]) -> float | None:
 
 
 def gain_interval(records: Sequence[SegmentRecord]) -> tuple[float, float] | None:
-    """95 % bootstrap interval of the mean gain over zero-shot, seeds averaged image by image first.
+    """95 % interval of the mean gain over zero-shot, over seeds and test images as `statistics.judged` has it.
 
     None where the prediction files of some seed cannot be paired: an interval of other runs than the mean's would lie.
     """
-    changes: dict[tuple, list[np.ndarray]] = defaultdict(list)
+    drawn = []
     for record in records:
         change, answers = by_image(record), record.predictions
         if change is None or answers is None:
             return None
-        changes[answers.paths].append(change)
-    return interval_of_mean(changes)
+        drawn.append(Drawn(record.run.get("seed"), answers.paths, change))
+    return judged([mean_difference(drawn)])[0].interval
 
 
 def by_size(runs: Runs) -> list[Row]:

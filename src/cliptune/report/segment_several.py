@@ -109,7 +109,9 @@ def means(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], n
         Column("decoder_parameters", "in the decoder", words.count),
     )
     blocks.append(Table("Mean and sample standard deviation over seeds", columns, rows))
-    interval = "Interval of the gain: paired bootstrap over the test images, seeds averaged image by image first."
+    interval = (
+        "Interval of the gain: a t interval over seeds and test images; of fewer than three seeds, on these draws."
+    )
     return [*blocks, Text(f"{SHOTS}{interval}{f' {STANDING}' if standing else ''}")]
 
 

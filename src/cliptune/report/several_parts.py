@@ -19,19 +19,28 @@ from cliptune.report.captions import (
     usual_shots,
     where,
 )
-from cliptune.report.compare import AnyRun, Named, Pairs, Place, leader, name_all, pairs, seen_from, shots_text
+from cliptune.report.compare import AnyRun, Named, Place, leader, name_all, shots_text
+from cliptune.report.pairs import Pairs, pairs, seen_from
 from cliptune.report.papers import beside_papers, papers_table
 from cliptune.report.plots_loss import cross_entropy, loss_curves
 from cliptune.report.plots_selection import selection_maps
 from cliptune.report.several_costs import costs, provenance
 from cliptune.report.tables import Column, Row
-from cliptune.report.ties import standings
+from cliptune.report.ties import on_these, standings
+from cliptune.statistics import ENOUGH_DRAWS
 
 MOST_FOREST_ROWS = 60
 STANDING = (
-    "Ahead: of all others on that data with that many shots. Tied with the highest mean: on the same test images of "
-    "the same episodes, the 95 % interval of the difference reaches zero, or the other is as good in half of the "
-    "cells; such a lead is noise as far as these runs tell. No pair: they share no episode, so nothing is said."
+    "Ahead: of all others on that data with that many shots; behind: of the highest mean. Both hold for other draws of "
+    "training images and other test images too: a t test over the seeds, never surer than the test images allow, at "
+    "5 %, corrected by Holm for all pairs of this table. Tied: chance makes such a difference to the highest mean. Of "
+    "fewer than three seeds only these draws are told of: highest or lower on them. No pair: they share no episode, so "
+    "nothing is said."
+)
+MEANS_OF_PAIRS = (
+    "Interval: a t interval over the seeds and the test images together, of one pair by itself; of fewer than three "
+    "seeds over the test images alone, for these draws. p: of the same test, corrected by Holm for all pairs of this "
+    "table."
 )
 
 
@@ -229,11 +238,14 @@ def differences(
             Column("cells", "shared cells", words.count),
             Column("difference", "mean difference, points", words.points),
             Column("interval", "95 % interval", words.difference_interval),
+            Column("draws", "seeds", words.count),
+            Column("holm", "p, corrected", bare_p),
             Column("wins", "better", words.count),
             Column("ties", "equal", words.count),
             Column("losses", "worse", words.count),
         )
         blocks.append(Table("Mean differences, first minus second", difference, found.means))
+        blocks.append(Text(MEANS_OF_PAIRS))
         cell = (
             Column("first", "first"),
             Column("second", "second"),
@@ -251,6 +263,14 @@ def differences(
     if found.refused:
         blocks.append(Items(f"Not paired ({len(found.refused):,})", found.refused))
     return blocks
+
+
+def few_draws(rows: Sequence[Row]) -> str:
+    """Of which draws a mean's interval speaks, where those are too few to tell of others."""
+    fewest = min(row["draws"] for row in rows)
+    if fewest >= ENOUGH_DRAWS:
+        return ""
+    return f"; with fewer than {ENOUGH_DRAWS} seeds over test images alone, {on_these(fewest)}"
 
 
 def forest_of(
@@ -273,9 +293,10 @@ def forest_of(
     return Drawing(
         f"forest-{index}",
         plots_compare.forest(chosen, shown if len(shown) + len(chosen) <= MOST_FOREST_ROWS else [], measure),
-        f"{opening(place, places, 'differences on the same test images')}. Lines: paired bootstrap 95 % interval over "
-        f"test images, 2,000 resamples, n = {words.count(max(row['images'] for row in rows))}. The draws of training "
-        f"images are taken as they are, so look at the spread between cells too.{which}",
+        f"{opening(place, places, 'differences on the same test images')}. Diamonds: mean over cells with a 95 % "
+        f"interval over seeds and test images, n = {words.count(max(row['images'] for row in rows))}"
+        f"{few_draws(rows)}. Squares: one cell, with the paired bootstrap 95 % interval over test images alone, 2,000 "
+        f"resamples: it holds for that draw of training images.{which}",
         "; ".join(f"{row['first']} − {row['second']}: {words.points(row['difference'])} points" for row in chosen),
         wide=True,
     )

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from cliptune.report import words
 from cliptune.report.blocks import Kind, Verdict
-from cliptune.report.compare import Named, Pairs, Place, leader, seen_from, told_apart
+from cliptune.report.compare import Named, Place, leader, told_apart
+from cliptune.report.pairs import Pairs, seen_from
 from cliptune.report.read import Record
 from cliptune.report.tables import Row, every_test, headline, paired_test, retention, why_unpaired
-from cliptune.report.ties import is_ahead
+from cliptune.report.ties import is_ahead, is_better, on_these
+from cliptune.statistics import ENOUGH_DRAWS
 
+FEW = f"Whether other draws of training images agree, no fewer than {ENOUGH_DRAWS} seeds tell."
 LEADS = {
     "gain": "Adapting helped.",
     "loss": "Adapting hurt.",
@@ -79,15 +82,18 @@ def forgotten(record: Record) -> str:
 
 
 def of_several(runs: Sequence[Named], found: Pairs) -> Verdict:
-    """Who is ahead at every place, as far as paired differences allow."""
+    """Who is ahead at every place, as far as paired differences and the draws of training images allow."""
     places = list(dict.fromkeys(each.cell.place for each in runs))
     told = [_at(place, told_apart(place, places), runs, found) for place in places]
     kinds = {kind for kind, _ in told}
     kind: Kind = "gain" if kinds == {"gain"} else "even" if kinds <= {"gain", "even"} else "unknown"
+    few = all(FEW in sentence for place_kind, sentence in told if place_kind == "unknown")
     leads: dict[Kind, str] = {
         "gain": "One method is ahead.",
         "even": "The best two cannot be told apart." if kinds == {"even"} else "It depends on the data.",
-        "unknown": "Not every comparison here is like with like.",
+        "unknown": "Too few seeds to say which method is ahead."
+        if few
+        else "Not every comparison here is like with like.",
     }
     return Verdict(kind, leads[kind], [sentence for _, sentence in told])
 
@@ -108,9 +114,16 @@ def _at(place: Place, where: str, runs: Sequence[Named], found: Pairs) -> tuple[
     unpaired = len(cells[0] | cells[1]) - row["cells"]
     left_out = f" ({words.these(unpaired, 'cell')} not paired, see below)" if unpaired else ""
     numbers = (
-        f"{words.points(row['difference'])} points (95 % {words.difference_interval(row['interval'])}) over "
-        f"{words.these(row['cells'], 'shared cell')}, better in {row['wins']} of {row['cells']}{left_out}"
+        f"{words.points(row['difference'])} points (95 % {words.difference_interval(row['interval'])}; "
+        f"{words.p_value(row['holm'])}{_family(len(found.means))}) over {words.these(row['cells'], 'shared cell')}, "
+        f"better in {row['wins']} of {row['cells']}{left_out}"
     )
     if is_ahead(row):
         return "gain", f"{where}: {first} is ahead of {second} by {numbers}."
+    if is_better(row):
+        return "unknown", f"{where}: {first} is better than {second} {on_these(row['draws'])} by {numbers}. {FEW}"
     return "even", f"{where}: {first} has the highest mean but cannot be told from {second}: {numbers}."
+
+
+def _family(pairs: int) -> str:
+    return f" corrected for {pairs:,} pairs" if pairs > 1 else ""
