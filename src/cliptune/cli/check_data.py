@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.cli import output
+from cliptune.counted import span, these
 
 if TYPE_CHECKING:
     from cliptune.datasets.base import ImageSet
@@ -110,11 +111,11 @@ def published_name(model: Any) -> str:
 def _say_understood(facts: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{number:,} {split}" for split, number in facts["counts"].items())
     where = facts["root"] or "no files"
-    output.say(f"{facts['name']} · {len(facts['classes'])} classes · {counts} images · {where}")
+    output.say(f"{facts['name']} · {these(len(facts['classes']), 'class', 'classes')} · {counts} images · {where}")
     told = facts["published"]
     if told:
         wanted = ", ".join(f"{number:,} {split}" for split, number in told["counts"].items() if number)
-        wanted = f"{told['classes']} classes, {wanted or 'image counts are not known'}"
+        wanted = f"{these(told['classes'], 'class', 'classes')}, {wanted or 'image counts are not known'}"
         same = "as published" if told["matches"] else f"published: {wanted}"
         output.say(f"  split: {facts['split']} · {same}")
     else:
@@ -124,7 +125,8 @@ def _say_understood(facts: Mapping[str, Any]) -> None:
     output.say(f"  prompt: {facts['templates'][0]!r}")
     for split, each in facts["per_class"].items():
         if each and each["least"] != each["most"]:
-            output.say(f"  {split} images of a class: {each['least']:,} to {each['most']:,}, median {each['median']:g}")
+            sizes = span([each["least"], each["most"]], to=" to ")
+            output.say(f"  {split} images of a class: {sizes}, median {each['median']:g}")
     for domain, counted in (facts.get("domains") or {}).items():
         output.say(f"  {domain}: " + ", ".join(f"{number:,} {split}" for split, number in counted.items()))
     for note in facts["notes"]:
@@ -133,7 +135,8 @@ def _say_understood(facts: Mapping[str, Any]) -> None:
 
 def _say_faults(faults: Mapping[str, Any], domains: bool) -> None:
     kinds = ", ".join(f"{number:,} {mode}" for mode, number in faults["modes"].items())
-    output.say(f"  looked at {faults['looked_at']:,} of {faults['images']:,} images{f': {kinds}' if kinds else ''}")
+    images = these(faults["images"], "image")
+    output.say(f"  looked at {faults['looked_at']:,} of {images}{f': {kinds}' if kinds else ''}")
     for splits, number in faults["listed_twice"].items():
         if not domains:  # there the test is the other splits' images: of the domain that is held out
             output.say(f"  listed in {splits}: {number:,}")

@@ -10,6 +10,7 @@ from rich.progress import Progress as RichProgress
 
 from cliptune.cli import output
 from cliptune.cli.output import count, percent
+from cliptune.counted import these
 from cliptune.training.compute import resident_bytes
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
@@ -60,11 +61,11 @@ class Progress:
                 output.say(f"  {event.phase} {event.step}: validation {percent(event.score)}, loss {event.loss:.3f}")
             case PhaseEnded() if event.training.get("stopped_early"):
                 told = event.training
-                output.say(f"  stopped after {told['steps_taken']} of {told['steps']} steps")
+                output.say(f"  stopped after {told['steps_taken']} of {these(told['steps'], 'step')}")
             case PhaseEnded() if "picked" in event.facts:
                 kinds = sorted({".".join(name.split(".")[2:]) for name in event.facts["picked"]})
                 if event.phase == "probe":
-                    output.say(f"  picked {len(event.facts['picked'])} tensors: {', '.join(kinds)}")
+                    output.say(f"  picked {these(len(event.facts['picked']), 'tensor')}: {', '.join(kinds)}")
 
     def _step(self, event: Step) -> None:
         note = f"loss {event.loss:.3f} · {event.images_per_second:.0f} images/s · {resident_bytes() / 1e9:.1f} GB"
@@ -90,7 +91,7 @@ def describe_plan(plan: "AnyPlan") -> None:
         f"({100 * size.most / backbone.parameters:.2f} %)"
     )
     train = recipe.train
-    parts = [f"{number} {what}" for number, what in ((train.chunk, "images"), (train.text_chunk, "prompts")) if number]
+    parts = [these(number, what) for number, what in ((train.chunk, "image"), (train.text_chunk, "prompt")) if number]
     output.say(
         f"{recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}"
         + (f" · steps in parts of {' and '.join(parts)}" if parts else "")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cliptune.counted import these
 from cliptune.datasets.base import ImageSet
 from cliptune.datasets.episodes import Episode, Sampler
 from cliptune.errors import UserError
@@ -109,4 +110,5 @@ def _refuse_foreign(chosen: "ProtocolSettings") -> None:
                 f"protocol.{setting} has no meaning under {chosen.name}", f"it belongs to {' and '.join(names)}"
             )
     if chosen.name == "full-data" and shots_of(chosen) is not None:
-        raise UserError(f"full-data with {chosen.shots} shots", "leave the shots out, or use --protocol few-shot")
+        shots = these(chosen.shots, "shot")
+        raise UserError(f"full-data with {shots}", "leave the shots out, or use --protocol few-shot")

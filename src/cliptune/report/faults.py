@@ -75,7 +75,7 @@ def errors(record: Record) -> list[Block]:
         "classes",
         plots.class_change(classes),
         f"{some if len(classes) > plots.MOST_LABELLED else 'Every class'}, zero-shot and after. Lines: Wilson's 95 % "
-        f"interval; n = {min(images):,}–{max(images):,} images a class.",
+        f"interval; n = {words.span(images, 'image')} a class.",
         class_words(classes),
         wide=True,
     )

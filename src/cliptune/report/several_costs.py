@@ -5,7 +5,7 @@ from typing import Any
 
 from cliptune.report import plots_compare, words
 from cliptune.report.blocks import Block, Drawing, Items, Table, Text
-from cliptune.report.captions import at, at_shots, bare_p, method_columns, opening, span, spread
+from cliptune.report.captions import at, at_shots, bare_p, method_columns, opening, spread
 from cliptune.report.compare import Named, Place
 from cliptune.report.tables import Column, Row, cost, headline, paired_test, retention
 
@@ -53,7 +53,7 @@ def gain_figure(
 ) -> Drawing:
     shown, said = at_shots([row for row in rows if row["gain"] is not None])
     repeated = [row["runs"] for row in shown if row["gain_deviation"] is not None]
-    bars = f"Bars: ± one sample standard deviation over {span(repeated)} seeds" if repeated else "No bars"
+    bars = f"Bars: ± one sample standard deviation over {words.span(repeated, 'seed')}" if repeated else "No bars"
     single = "; none for a single run" if len(repeated) < len(shown) else ""
     return Drawing(
         figure,

@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from cliptune.counted import span as span
+from cliptune.counted import these as these
+
 NOT_MEASURED = "not measured"
 SIGNIFICANT = 0.05
 
@@ -159,8 +162,3 @@ def distinct(names: Sequence[Any], longest: int) -> list[str]:
     cut = [short(" ".join(["…" * bool(alike), *parts[alike:]]).strip(), longest) for parts in split]
     seen = Counter(cut)
     return [text if seen[text] == 1 else f"{text[: longest - 5]} ({index})" for index, text in enumerate(cut, start=1)]
-
-
-def these(number_of: int, noun: str, plural: str = "") -> str:
-    """'1 image', '2 images', '3 classes'."""
-    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}"
