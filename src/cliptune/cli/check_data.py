@@ -26,6 +26,7 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
         most: images to look at; 0 all, None `MOST`.
     """
     from cliptune.datasets import open_set
+    from cliptune.datasets.coded_names import coded
     from cliptune.datasets.inspect import examine, thumbnails, understood
     from cliptune.errors import UserError
     from cliptune.recipe import assemble
@@ -35,11 +36,16 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
     imageset = open_set(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
     facts = understood(imageset)
     _say_understood(facts)
+    codes = coded(imageset.classes, data.template or imageset.templates[0]) if imageset.source else None
+    if codes is not None:
+        output.say(f"  note: {codes.what}")
+        output.say(f"        {codes.fix}")
     looked = examine(imageset, MOST if most is None else most or None)
     faults = looked.facts()
     _say_faults(faults, bool(imageset.domains))
     place = picture or Path(f"{imageset.name.replace('/', '-')}-thumbnails.png")
     found = {**facts, "examined": faults, "thumbnails": str(place)}
+    found["codes"] = list(codes.names) if codes is not None else []
     try:
         thumbnails(imageset, place)
         output.say(f"  nine of its images: {place}")
@@ -85,6 +91,8 @@ def zero_shot_of(imageset: "ImageSet", recipe: Any, device: str) -> dict[str, An
         "accuracy": seen["accuracy"],
         "interval": seen["interval"],
         "n": seen["n"],
+        "macro_accuracy": seen["macro_accuracy"],
+        "chance": 1 / len(imageset.classes),
         "published": [
             {"source": each.source, "accuracy": each.value / 100, "difference": seen["accuracy"] - each.value / 100}
             for each in told
@@ -160,8 +168,12 @@ def _say_zero_shot(found: Mapping[str, Any]) -> None:
     low, high = found["interval"]
     output.say(
         f"  zero-shot, {found['model']}, {found['template']!r}: {100 * found['accuracy']:.1f} % "
-        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {found['n']:,})"
+        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {found['n']:,}); guessing {100 * found['chance']:.1f} %"
     )
+    if low <= found["chance"]:
+        said = "below chance" if high < found["chance"] else "at chance"
+        output.say(f"  note: that is {said}: the backbone does not know these images by these names")
+        output.say("        try other names (--set data.names=names.json) or prompts (--set data.template=…)")
     if not found["published"]:
         output.say("  no zero-shot accuracy was published for this set and backbone in the papers we hold")
         return

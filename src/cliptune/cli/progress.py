@@ -11,6 +11,12 @@ from rich.progress import Progress as RichProgress
 from cliptune.cli import output
 from cliptune.cli.output import count, percent
 from cliptune.counted import these
+from cliptune.datasets.coded_names import Coded, coded
+from cliptune.datasets.episodes import Episode
+from cliptune.report.leading import HALVES, leading, told_unequal
+from cliptune.report.read import Record, RunFolder
+from cliptune.report.remarks import remarks
+from cliptune.report.tables import every_test, retention
 from cliptune.training.compute import resident_bytes
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
@@ -79,6 +85,14 @@ class Progress:
             output.say(f"  {event.phase} {event.step}/{event.steps} · {note} · {left:.0f} s left")
 
 
+def codes_in(plan: "AnyPlan") -> Coded | None:
+    """Class names of somebody's own images that are codes and no words."""
+    episode = plan.episode
+    if not isinstance(episode, Episode) or not episode.imageset.source:
+        return None
+    return coded(episode.classes, episode.template)
+
+
 def describe_plan(plan: "AnyPlan") -> None:
     """What was understood, in a few lines."""
     recipe, backbone, size = plan.recipe, plan.backbone, plan.size()
@@ -86,8 +100,11 @@ def describe_plan(plan: "AnyPlan") -> None:
     output.say(plan.summary())
     for note in plan.episode.notes:
         output.say(f"note: {note}")
+    if (codes := codes_in(plan)) is not None:
+        output.say(f"note: {codes.what}")
+        output.say(f"      {codes.fix}")
     output.say(
-        f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
+        f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} parameters) · trains {numbers} "
         f"({100 * size.most / backbone.parameters:.2f} %)"
     )
     train = recipe.train
@@ -98,28 +115,67 @@ def describe_plan(plan: "AnyPlan") -> None:
     )
 
 
+def leading_lines(record: Record) -> list[str]:
+    """The number that leads where that is not the accuracy, and why."""
+    lead = leading(record)
+    if lead.kind == "accuracy" or lead.after is None:
+        return []
+    line = f"{lead.title}: zero-shot {told(lead.before)} → after {told(lead.after)}"
+    if lead.gain is not None:
+        line += f"   {100 * lead.gain:+.1f} points"
+    main = record.after()
+    why = [told_unequal(main)] if lead.kind == "class mean" and main else []
+    lost = [
+        f"{row['test']} classes lost {-100 * row['gain']:.1f} points"
+        for row in every_test(record)
+        if lead.kind == "harmonic mean" and row["test"] in HALVES and row["gain"] is not None and row["gain"] < 0
+    ]
+    return [line + (f" ({', '.join(lost)})" if lost else ""), *why]
+
+
+def forgotten_lines(record: RunFolder) -> list[str]:
+    """What the model could do before, or that it could not."""
+    return [
+        f"not adapted for: {row['name']} {told(row['before'])} → {told(row['after'])} (n = {row['n']})"
+        + (f", at chance before ({told(row['chance'])}), so it tells nothing" if row["at_chance"] else "")
+        for row in retention(record)
+    ]
+
+
+def told(fraction: float | None) -> str:
+    """A percentage, or that there is none."""
+    return "not measured" if fraction is None else percent(fraction)
+
+
 def describe_result(run: "Run") -> None:
-    """The end of a run, on screen."""
+    """The end of a run, on screen: the number that leads, every test, what was forgotten, what it cost."""
     record, metrics = run.record, run.metrics
+    leads = [] if run.task == "segment" else leading_lines(Record(run.folder, record))
+    for line in leads:
+        output.say(f"  {line}")
     for name in run.tests:
         after, before = metrics[name], run.before(name)
         low, high = after["interval"]
         points = 100 * (after[run.score] - before[run.score])
+        said = f"{name}: " if len(run.tests) > 1 else "accuracy: " if leads else ""
         output.say(
-            f"  {f'{name}: ' if len(run.tests) > 1 else ''}{'Dice ' if run.score == 'dice' else ''}"
+            f"  {said}{'Dice ' if run.score == 'dice' else ''}"
             f"zero-shot {percent(before[run.score])} → after {percent(after[run.score])} "
             f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {points:+.1f} points"
         )
-    for key, title in (("harmonic_mean", "harmonic mean"), ("open_set", "known against unknown, AUROC")):
-        if key in metrics:
-            was, now = metrics["zero_shot"][key], metrics[key]
-            was, now = (was, now) if key == "harmonic_mean" else (was["auroc"], now["auroc"])
-            output.say(f"  {title}: zero-shot {percent(was)} → after {percent(now)}")
-    for name, kept in record.get("retention", {}).items():
-        output.say(f"  not adapted for: {name} {percent(kept['before'])} → {percent(kept['after'])} (n = {kept['n']})")
-    gap = record.get("merge_gap")
+    if "open_set" in metrics:
+        was, now = metrics["zero_shot"]["open_set"]["auroc"], metrics["open_set"]["auroc"]
+        output.say(f"  known against unknown, AUROC: zero-shot {percent(was)} → after {percent(now)}")
+    for line in forgotten_lines(RunFolder(run.folder, record)):
+        output.say(f"  {line}")
+    for remark in [] if run.task == "segment" else remarks(Record(run.folder, record)):
+        output.say(f"  note: {remark.what}")
+        if remark.fix:
+            output.say(f"        {remark.fix}")
+    gap, peak = record.get("merge_gap"), record.get("peak_memory_bytes")
     output.say(
-        f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring · "
-        f"peak {record['peak_memory_bytes'] / 1e9:.1f} GB" + (f" · merge gap {gap:.1e}" if gap is not None else "")
+        f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring"
+        + (f" · peak {peak / 1e9:.1f} GB" if peak is not None else "")
+        + (f" · merge gap {gap:.1e}" if gap is not None else "")
     )
     output.say(f"  {run.folder}")

@@ -109,6 +109,5 @@ def _refuse_foreign(chosen: "ProtocolSettings") -> None:
             raise UserError(
                 f"protocol.{setting} has no meaning under {chosen.name}", f"it belongs to {' and '.join(names)}"
             )
-    if chosen.name == "full-data" and shots_of(chosen) is not None:
-        shots = these(chosen.shots, "shot")
-        raise UserError(f"full-data with {shots}", "leave the shots out, or use --protocol few-shot")
+    if chosen.name == "full-data" and (shots := shots_of(chosen)) is not None:
+        raise UserError(f"full-data with {these(shots, 'shot')}", "leave the shots out, or use --protocol few-shot")

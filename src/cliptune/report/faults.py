@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cliptune.report import plots, verdict, words
+from cliptune.report import answer, plots, words
 from cliptune.report.blocks import Block, Drawing, Table, Text
 from cliptune.report.read import Record
 from cliptune.report.tables import (
@@ -176,7 +176,7 @@ def forgotten(record: Record) -> list[Block]:
             plots.retention_plot(rows, gained),
             f"Above the dotted line: what was adapted for, n = {words.count(gained['n'])} images. Below: what was not, "
             f"n = {', '.join(words.count(row['n']) for row in rows)}. Lines: 95 % intervals.",
-            verdict.forgotten(record),
+            answer.forgotten(record),
             wide=True,
         ),
         Table("Retention", RETENTION, rows),

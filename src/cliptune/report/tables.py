@@ -47,7 +47,7 @@ HARMONIC = "harmonic mean of base and novel"
 
 
 def every_test(record: Record) -> list[Row]:
-    """A row per named test: base and novel, or the four ImageNets, not only the headline's."""
+    """A row per named test: base and novel after their harmonic mean, or the four ImageNets."""
     rows = []
     for name in record.tests():
         after, before = record.after(name), record.before(name)
@@ -63,11 +63,11 @@ def every_test(record: Record) -> list[Row]:
             }
         )
     mean, before_mean = record.harmonic_mean()
-    if mean is not None:
-        gain = mean - before_mean if before_mean is not None else None
-        measured = {"accuracy": mean, "zero_shot": before_mean, "gain": gain}
-        rows.append({"test": HARMONIC, "n": None, "interval": None, **measured})
-    return rows
+    if mean is None:
+        return rows
+    gain = mean - before_mean if before_mean is not None else None
+    measured = {"accuracy": mean, "zero_shot": before_mean, "gain": gain}
+    return [{"test": HARMONIC, "n": None, "interval": None, **measured}, *rows]
 
 
 def why_unpaired(record: RunFolder) -> str:
@@ -217,8 +217,11 @@ def temperatures(record: Record) -> list[Row]:
     return rows
 
 
-def retention(record: Record) -> list[Row]:
-    """Accuracy on things the model was not adapted for, before and after."""
+def retention(record: RunFolder) -> list[Row]:
+    """Accuracy on things the model was not adapted for, before and after.
+
+    `at_chance`: the untouched backbone knew no more of them than guessing, so nothing could be forgotten.
+    """
     rows = []
     for name, found in record.section("retention").items():
         if not isinstance(found, Mapping):
@@ -231,6 +234,10 @@ def retention(record: Record) -> list[Row]:
             row |= {when: accuracy, f"interval_{when}": bounds}
         both = row["before"] is not None and row["after"] is not None
         row["change"] = row["after"] - row["before"] if both else None
+        classes = words.number(found.get("classes"))
+        row["chance"] = 1 / classes if classes else None
+        low = row["interval_before"][0] if row["interval_before"] else None
+        row["at_chance"] = low is not None and row["chance"] is not None and low <= row["chance"]
         rows.append(row)
     return rows
 
