@@ -15,7 +15,7 @@ from cliptune.datasets.coded_names import Coded, coded
 from cliptune.datasets.episodes import Episode
 from cliptune.report.leading import HALVES, leading, told_unequal
 from cliptune.report.read import Record, RunFolder
-from cliptune.report.remarks import remarks
+from cliptune.report.remarks import remarks_on_numbers
 from cliptune.report.tables import every_test, retention
 from cliptune.training.compute import resident_bytes
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
@@ -168,7 +168,7 @@ def describe_result(run: "Run") -> None:
         output.say(f"  known against unknown, AUROC: zero-shot {percent(was)} → after {percent(now)}")
     for line in forgotten_lines(RunFolder(run.folder, record)):
         output.say(f"  {line}")
-    for remark in [] if run.task == "segment" else remarks(Record(run.folder, record)):
+    for remark in [] if run.task == "segment" else remarks_on_numbers(Record(run.folder, record)):
         output.say(f"  note: {remark.what}")
         if remark.fix:
             output.say(f"        {remark.fix}")

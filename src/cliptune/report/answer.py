@@ -71,7 +71,7 @@ def _moved(lead: Leading, interval: Sequence[float] | None) -> str:
 
 def _of_halves(record: Record, lead: Leading) -> Verdict:
     """Base and novel: the harmonic mean, then each half with its own test; no gain where one of them fell."""
-    pairs = [_pair_of(record, half) for half in HALVES]
+    pairs = [pair_of(record, half) for half in HALVES]
     interval = resampled.harmonic_mean([pair for pair in pairs if pair]).difference if all(pairs) else None
     sentences, changes = [_moved(lead, interval)], []
     for half, pair in zip(HALVES, pairs):
@@ -110,7 +110,7 @@ def _halves_told(
     return "even", LEADS["even"]
 
 
-def _pair_of(record: Record, test: str) -> tuple[np.ndarray, np.ndarray] | None:
+def pair_of(record: Record, test: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Which images of a test were right, zero-shot and after; None where they cannot be paired."""
     after, before = record.predictions_of(test)
     if after is None or before is None or not len(after) or not after.same_images(before):

@@ -17,8 +17,8 @@ MOST = 12
 EXPLAINED = {
     "fixed": ("Fixed", "zero-shot was wrong, now right"),
     "broken": ("Broken", "zero-shot was right, now wrong"),
-    "best": ("Best", "right, and the surest of it"),
-    "worst": ("Worst", "wrong, and the surest of it"),
+    "best": ("Best", "right, with the highest confidence; without the images above"),
+    "worst": ("Worst", "wrong, with the highest confidence; without the images above"),
 }
 
 

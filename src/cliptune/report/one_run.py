@@ -28,7 +28,7 @@ COST = {
     "adapter_bytes": ("adapter file", words.size),
     "train_seconds": ("training time", words.seconds),
     "evaluate_seconds": ("evaluation time", words.seconds),
-    "images_per_second": ("training speed, images per second", words.count),
+    "images_per_second": ("training speed, images per second", words.rough),
     "peak_memory_bytes": ("peak memory", words.size),
     "merge_gap": ("merge gap, relative to the largest logit", words.scientific),
 }

@@ -25,9 +25,14 @@ class Remark(NamedTuple):
 
 
 def remarks(record: Record) -> list[Remark]:
-    """Zero-shot at or below chance, class names that are codes, and the warnings that the run itself wrote down."""
+    """Class names that are codes, then `remarks_on_numbers`."""
     codes = codes_of(record)
-    found = [Remark(codes.what, codes.fix)] if codes else []
+    return [*([Remark(codes.what, codes.fix)] if codes else []), *remarks_on_numbers(record)]
+
+
+def remarks_on_numbers(record: Record) -> list[Remark]:
+    """Zero-shot at or below chance, and the warnings that the run itself wrote down."""
+    found, fix = [], "" if codes_of(record) else PROMPT_FIX
     for test in record.tests():
         chance, before = chance_of(record, test), record.before(test)
         if said := beside_chance(before, chance):
@@ -39,7 +44,7 @@ def remarks(record: Record) -> list[Remark]:
                 f"{words.these(round(1 / chance), 'class', 'classes')} reaches {words.percent(chance)}): the backbone "
                 "does not know these images by these names, so points gained over it say little"
             )
-            found.append(Remark(what, "" if codes else PROMPT_FIX))
+            found.append(Remark(what, fix))
     return found + written(record)
 
 

@@ -190,7 +190,7 @@ def efficiency(record: SegmentRecord) -> list[Block]:
     """What the shared table of costs does not tell: the decoder's part, and the speed of answering."""
     whole, decoder = cost(record)["trainable_parameters"], words.number(record.run.get("decoder_parameters"))
     towers = None if whole is None or decoder is None else whole - decoder
-    speed = words.count(cost(record)["inference_images_per_second"])
+    speed = words.rough(cost(record)["inference_images_per_second"])
     rows = [
         ("trained in the decoder", f"{words.count(decoder)} parameters"),
         ("trained in the towers", f"{words.count(towers)} parameters"),

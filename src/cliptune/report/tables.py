@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -286,14 +288,23 @@ def origin(record: RunFolder) -> Row:
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """One line a row; the columns are all keys in the order met; fractions as they are, empty for None."""
+    """One line a row; the columns are all keys in the order met; numbers as `plain_number` writes them."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    writer.writerows({key: plain_number(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def plain_number(value: Any) -> Any:
+    """A cell of a CSV: whole numbers without a point, other ones to seven digits, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"
+    return value
 
 
 LATEX = {
@@ -342,5 +353,10 @@ def _cell(text: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text on one line in which nothing is read as HTML."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text on one line in which nothing is read as HTML: 'p < 0.001' stays as it is, '<b>' and '&amp;' do not.
+
+    HTML begins with < and a letter, a slash, ! or ?; a character reference with & and a letter or #.
+    """
+    text = " ".join(text.split())
+    text = re.sub(r"&(?=[#A-Za-z])", "&amp;", text)
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

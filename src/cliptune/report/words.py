@@ -63,6 +63,15 @@ def count(value: Any) -> str:
     return NOT_MEASURED if found is None else f"{found:,.0f}"
 
 
+def rough(value: Any) -> str:
+    """A measured speed to two digits: 3565 → '3,600', 0.8231 → '0.82'."""
+    found = number(value)
+    if not found:
+        return NOT_MEASURED if found is None else "0"
+    digits = 1 - math.floor(math.log10(abs(found)))
+    return f"{round(found, digits):,.{max(digits, 0)}f}"
+
+
 def decimals(value: Any) -> str:
     """A plain quantity to three decimals."""
     found = number(value)
