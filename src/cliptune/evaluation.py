@@ -236,7 +236,7 @@ def _retention(plan: "Plan", model: CLIPModel, evaluation: Evaluation) -> dict[s
     n = len(before.labels)
     was, now = float(before.correct.mean()), float(after.correct.mean())
     intervals = {"interval_before": list(wilson(was, n)), "interval_after": list(wilson(now, n))}
-    return {held.name: {"n": n, "before": was, "after": now, **intervals}}
+    return {held.name: {"n": n, "classes": len(held.classes), "before": was, "after": now, **intervals}}
 
 
 def _predict(plan: "Plan", score: Scorer, pixels: Pixels, temperature: Temperature | None = None) -> Predictions:

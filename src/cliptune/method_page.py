@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune import published
+from cliptune.counted import these
 from cliptune.errors import UserError
 from cliptune.methods import METHODS
 from cliptune.methods.base import Method
@@ -160,7 +161,7 @@ def _published(kind: type[Method]) -> list[str]:
     if not rows:
         return ["The papers we follow print none for it."]
     shots = [count for count in ("0", "1", "2", "4", "8", "16", "") if any(count in row.cells for row in rows)]
-    head = [{"0": "0 shots", "1": "1 shot", "": "all images"}.get(count, f"{count} shots") for count in shots]
+    head = [these(int(count), "shot") if count else "all images" for count in shots]
     cells = [
         [
             row.what,

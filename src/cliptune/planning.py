@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cliptune import recipe as recipes
+from cliptune.counted import these
 from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet, prompts
 from cliptune.datasets.class_names import refuse_equal_prompts, refuse_names_that_are_no_text
@@ -175,11 +176,11 @@ class Plan:
     def summary(self) -> str:
         """Data, protocol and numbers of images, in a line or two."""
         episode = self.episode
-        shots = "all images" if episode.shots is None else f"{episode.shots} shots"
+        shots = "all images" if episode.shots is None else these(episode.shots, "shot")
         line = (
-            f"{episode.imageset.name} · {len(episode.classes)} classes · {shots} · "
+            f"{episode.imageset.name} · {these(len(episode.classes), 'class', 'classes')} · {shots} · "
             f"seed {episode.seed} · {len(episode.train)} train, {len(episode.val)} val, "
-            f"{sum(len(test.items) for test in episode.tests.values())} test images"
+            f"{these(sum(len(test.items) for test in episode.tests.values()), 'test image')}"
         )
         if episode.protocol == "few-shot":
             return line

@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import CLIPSegForImageSegmentation
 
 from cliptune import recipe as recipes
+from cliptune.counted import these
 from cliptune.datasets.base import Augment
 from cliptune.datasets.mask_episode import MaskEpisode, mask_episode, readable
 from cliptune.datasets.mask_pixels import MaskPixels
@@ -170,7 +171,7 @@ class SegmentPlan:
     def summary(self) -> str:
         """Data, protocol, prompts and numbers of images."""
         episode, texts = self.episode, self.prompts
-        shots = "all images" if episode.shots is None else f"{episode.shots} images"
+        shots = "all images" if episode.shots is None else these(episode.shots, "image")
         line = (
             f"{episode.maskset.name} · trained on {shots} · seed {episode.seed} · {len(episode.train)} train, "
             f"{len(episode.val)} val, {len(episode.test)} test images at {self.preprocess.size} pixels"

@@ -37,7 +37,7 @@ def write_run(
 ) -> Path:
     """A finished run whose two prediction files and run.json agree; `over` replaces keys of run.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    truth = np.random.default_rng(7).integers(0, len(classes), n)
+    truth = np.random.default_rng(7).permutation(np.arange(n) % len(classes))
     draw = np.random.default_rng([seed, shots, random, sum(map(ord, method))])
     zero_shot = _predictions(np.random.default_rng(11), truth, before, len(classes))
     adapted = _predictions(draw, truth, after, len(classes), easier=zero_shot[0] == truth)

@@ -68,7 +68,7 @@ class TestByHand:
         assert said.endswith("3 images better, 1 worse of 4.")
         told = {tile.name: (tile.value, tile.beside) for tile in page.tiles}
         assert told["Dice after"] == ("75.0 %", "95 % 72.0–78.0, n = 4")
-        assert told["trained numbers"] == ("100,000", "5 % of the backbone; 25.0 % of them in the decoder")
+        assert told["trainable parameters"] == ("100,000", "5 % of the backbone; 25.0 % of them in the decoder")
         # IoU = Dice / (2 − Dice): 2/3, 7/13, 1/3, 1
         assert told["IoU after"][0] == f"{100 * (2 / 3 + 7 / 13 + 1 / 3 + 1) / 4:.1f} %"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliptune.cli import options, output
+from cliptune.counted import these
 
 if TYPE_CHECKING:
     from cliptune.planning import AnyPlan
@@ -65,9 +66,10 @@ def check(
     output.say(f"  prompt: {facts['prompts'][0]!r} · split: {facts['split']}")
     for prompt in facts["too_long"][:3]:
         output.say(f"  prompt is longer than {plan.backbone.context} tokens and will be cut: {prompt!r}")
-    output.say(f"  {len(facts['sites'])} sites, {facts['tensors']} tensors; inert: {len(facts['inert'])}")
+    tensors = f"{these(facts['tensors'], 'tensor')}; inert: {len(facts['inert'])}"
+    output.say(f"  {these(len(facts['sites']), 'site')}, {tensors}")
     output.say(
-        f"  {facts['steps']} steps of {plan.recipe.train.batch}; a step took {facts['step_seconds']:.2f} s, "
+        f"  {these(facts['steps'], 'step')} of {plan.recipe.train.batch}; a step took {facts['step_seconds']:.2f} s, "
         f"so about {facts['estimated_seconds'] / 60:.1f} min; peak memory {facts['peak_memory_bytes'] / 1e9:.1f} GB"
     )
     if not plan.backbone.source:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.cli import output
+from cliptune.counted import span, these
 
 if TYPE_CHECKING:
     from cliptune.datasets.base import ImageSet
@@ -26,6 +27,7 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
         most: images to look at; 0 all, None `MOST`.
     """
     from cliptune.datasets import data as open_typed
+    from cliptune.datasets.coded_names import coded
     from cliptune.datasets.inspect import examine, thumbnails, understood
     from cliptune.errors import UserError
     from cliptune.recipe import assemble
@@ -35,11 +37,16 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
     imageset = open_typed(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
     facts = understood(imageset)
     _say_understood(facts)
+    codes = coded(imageset.classes, data.template or imageset.templates[0]) if imageset.source else None
+    if codes is not None:
+        output.say(f"  note: {codes.what}")
+        output.say(f"        {codes.fix}")
     looked = examine(imageset, MOST if most is None else most or None)
     faults = looked.facts()
     _say_faults(faults, bool(imageset.domains))
     place = picture or Path(f"{imageset.name.replace('/', '-')}-thumbnails.png")
     found = {**facts, "examined": faults, "thumbnails": str(place)}
+    found["codes"] = list(codes.names) if codes is not None else []
     try:
         thumbnails(imageset, place)
         output.say(f"  nine of its images: {place}")
@@ -85,6 +92,8 @@ def zero_shot_of(imageset: "ImageSet", recipe: Any, device: str) -> dict[str, An
         "accuracy": seen["accuracy"],
         "interval": seen["interval"],
         "n": seen["n"],
+        "macro_accuracy": seen["macro_accuracy"],
+        "chance": 1 / len(imageset.classes),
         "published": [
             {"source": each.source, "accuracy": each.value / 100, "difference": seen["accuracy"] - each.value / 100}
             for each in told
@@ -111,11 +120,11 @@ def published_name(model: Any) -> str:
 def _say_understood(facts: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{number:,} {split}" for split, number in facts["counts"].items())
     where = facts["root"] or "no files"
-    output.say(f"{facts['name']} · {len(facts['classes'])} classes · {counts} images · {where}")
+    output.say(f"{facts['name']} · {these(len(facts['classes']), 'class', 'classes')} · {counts} images · {where}")
     told = facts["published"]
     if told:
         wanted = ", ".join(f"{number:,} {split}" for split, number in told["counts"].items() if number)
-        wanted = f"{told['classes']} classes, {wanted or 'image counts are not known'}"
+        wanted = f"{these(told['classes'], 'class', 'classes')}, {wanted or 'image counts are not known'}"
         same = "as published" if told["matches"] else f"published: {wanted}"
         output.say(f"  split: {facts['split']} · {same}")
     else:
@@ -125,7 +134,8 @@ def _say_understood(facts: Mapping[str, Any]) -> None:
     output.say(f"  prompt: {facts['templates'][0]!r}")
     for split, each in facts["per_class"].items():
         if each and each["least"] != each["most"]:
-            output.say(f"  {split} images of a class: {each['least']:,} to {each['most']:,}, median {each['median']:g}")
+            sizes = span([each["least"], each["most"]], to=" to ")
+            output.say(f"  {split} images of a class: {sizes}, median {each['median']:g}")
     for domain, counted in (facts.get("domains") or {}).items():
         output.say(f"  {domain}: " + ", ".join(f"{number:,} {split}" for split, number in counted.items()))
     for note in facts["notes"]:
@@ -134,7 +144,8 @@ def _say_understood(facts: Mapping[str, Any]) -> None:
 
 def _say_faults(faults: Mapping[str, Any], domains: bool) -> None:
     kinds = ", ".join(f"{number:,} {mode}" for mode, number in faults["modes"].items())
-    output.say(f"  looked at {faults['looked_at']:,} of {faults['images']:,} images{f': {kinds}' if kinds else ''}")
+    images = these(faults["images"], "image")
+    output.say(f"  looked at {faults['looked_at']:,} of {images}{f': {kinds}' if kinds else ''}")
     for splits, number in faults["listed_twice"].items():
         if not domains:  # there the test is the other splits' images: of the domain that is held out
             output.say(f"  listed in {splits}: {number:,}")
@@ -169,8 +180,12 @@ def _say_zero_shot(found: Mapping[str, Any]) -> None:
     low, high = found["interval"]
     output.say(
         f"  zero-shot, {found['model']}, {found['template']!r}: {100 * found['accuracy']:.1f} % "
-        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {found['n']:,})"
+        f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {found['n']:,}); guessing {100 * found['chance']:.1f} %"
     )
+    if low <= found["chance"]:
+        said = "below chance" if high < found["chance"] else "at chance"
+        output.say(f"  note: that is {said}: the backbone does not know these images by these names")
+        output.say("        try other names (--set data.names=names.json) or prompts (--set data.template=…)")
     if not found["published"]:
         output.say("  no zero-shot accuracy was published for this set and backbone in the papers we hold")
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune.cli import output
 from cliptune.cli.check_data import MOST, SHOWN
+from cliptune.counted import these
 
 if TYPE_CHECKING:
     from cliptune.datasets.segmentation import MaskSet
@@ -106,7 +107,7 @@ def _say_faults(faults: Mapping[str, Any]) -> None:
     kinds = ", ".join(f"{number:,} {mode}" for mode, number in faults["modes"].items())
     masks = ", ".join(f"{number:,} {mode}" for mode, number in faults["mask_modes"].items())
     output.say(
-        f"  looked at {faults['looked_at']:,} of {faults['images']:,} images"
+        f"  looked at {faults['looked_at']:,} of {these(faults['images'], 'image')}"
         f"{f': {kinds}' if kinds else ''}{f'; masks: {masks}' if masks else ''}"
     )
     if share := faults["share"]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cliptune.cli import options, output
+from cliptune.counted import these
 
 METHODS = ("zero_shot", "lora", "lora_xs", "dora", "ast")
 
@@ -45,6 +46,6 @@ def demo(
         records.append(run.record)
         folders.append(run.folder)
     files = write_report(folders, out / "report.html")
-    output.say(f"\n{len(folders)} runs in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'}")
+    output.say(f"\n{these(len(folders), 'run')} in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'}")
     output.say(f"More about one of them: cliptune report {folders[-1]}")
     output.result({"report": str(out / "report.html"), "files": [str(path) for path in files], "runs": records})

@@ -5,9 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune.cli import output
 from cliptune.cli.output import count, percent
+from cliptune.counted import these
+from cliptune.datasets.coded_names import Coded, coded
+from cliptune.datasets.episodes import Episode
 from cliptune.files import short
 from cliptune.progress import Bar, note_of
 from cliptune.recipe_presets import is_trained_by_steps
+from cliptune.report.leading import HALVES, leading, told_unequal
+from cliptune.report.read import Record, RunFolder
+from cliptune.report.remarks import remarks_on_numbers, written
+from cliptune.report.tables import every_test, retention
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
 if TYPE_CHECKING:
@@ -45,11 +52,11 @@ class Progress:
                 output.say(f"  {event.phase} {event.step}: validation {percent(event.score)}, loss {event.loss:.3f}")
             case PhaseEnded() if event.training.get("stopped_early"):
                 told = event.training
-                output.say(f"  stopped after {told['steps_taken']} of {told['steps']} steps")
+                output.say(f"  stopped after {told['steps_taken']} of {these(told['steps'], 'step')}")
             case PhaseEnded() if "picked" in event.facts:
                 kinds = sorted({".".join(name.split(".")[2:]) for name in event.facts["picked"]})
                 if event.phase == "probe":
-                    output.say(f"  picked {len(event.facts['picked'])} tensors: {', '.join(kinds)}")
+                    output.say(f"  picked {these(len(event.facts['picked']), 'tensor')}: {', '.join(kinds)}")
 
     def _step(self, event: Step) -> None:
         now = time.monotonic()
@@ -59,6 +66,14 @@ class Progress:
             output.say(f"  {event.phase} {event.step}/{event.steps} · {note_of(event)} · {left:.0f} s left")
 
 
+def codes_in(plan: "AnyPlan") -> Coded | None:
+    """Class names of somebody's own images that are codes and no words."""
+    episode = plan.episode
+    if not isinstance(episode, Episode) or not episode.imageset.source:
+        return None
+    return coded(episode.classes, episode.template)
+
+
 def describe_plan(plan: "AnyPlan") -> None:
     """What was understood, in a few lines."""
     recipe, backbone, size = plan.recipe, plan.backbone, plan.size()
@@ -66,14 +81,17 @@ def describe_plan(plan: "AnyPlan") -> None:
     output.say(plan.summary())
     for note in (*plan.episode.notes, *plan.notes):
         output.say(f"note: {note}")
+    if (codes := codes_in(plan)) is not None:
+        output.say(f"note: {codes.what}")
+        output.say(f"      {codes.fix}")
     output.say(
-        f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} numbers) · trains {numbers} "
+        f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} parameters) · trains {numbers} "
         f"({100 * size.most / backbone.parameters:.2f} %)"
     )
     if is_trained_by_steps(recipe.method):
         say_training_images(plan)
     train = recipe.train
-    parts = [f"{number} {what}" for number, what in ((train.chunk, "images"), (train.text_chunk, "prompts")) if number]
+    parts = [these(number, what) for number, what in ((train.chunk, "image"), (train.text_chunk, "prompt")) if number]
     output.say(
         f"{recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}"
         + (f" · steps in parts of {' and '.join(parts)}" if parts else "")
@@ -88,33 +106,68 @@ def say_training_images(plan: "AnyPlan") -> None:
         output.say(f"  because {plan.mirroring.why}; --set train.augment={other} overrides")
 
 
+def leading_lines(record: Record) -> list[str]:
+    """The number that leads where that is not the accuracy, and why."""
+    lead = leading(record)
+    if lead.kind == "accuracy" or lead.after is None:
+        return []
+    line = f"{lead.title}: zero-shot {told(lead.before)} → after {told(lead.after)}"
+    if lead.gain is not None:
+        line += f"   {100 * lead.gain:+.1f} points"
+    main = record.after()
+    why = [told_unequal(main)] if lead.kind == "class mean" and main else []
+    lost = [
+        f"{row['test']} classes lost {-100 * row['gain']:.1f} points"
+        for row in every_test(record)
+        if lead.kind == "harmonic mean" and row["test"] in HALVES and row["gain"] is not None and row["gain"] < 0
+    ]
+    return [line + (f" ({', '.join(lost)})" if lost else ""), *why]
+
+
+def forgotten_lines(record: RunFolder) -> list[str]:
+    """What the model could do before, or that it could not."""
+    return [
+        f"not adapted for: {row['name']} {told(row['before'])} → {told(row['after'])} (n = {row['n']})"
+        + (f", at chance before ({told(row['chance'])}), so it tells nothing" if row["at_chance"] else "")
+        for row in retention(record)
+    ]
+
+
+def told(fraction: float | None) -> str:
+    """A percentage, or that there is none."""
+    return "not measured" if fraction is None else percent(fraction)
+
+
 def describe_result(run: "Run") -> None:
-    """The end of a run, on screen."""
+    """The end of a run, on screen: the number that leads, every test, what was forgotten, what it cost."""
     record, metrics = run.record, run.metrics
+    leads = [] if run.task == "segment" else leading_lines(Record(run.folder, record))
+    for line in leads:
+        output.say(f"  {line}")
     for name in run.tests:
         after, before = metrics[name], run.before(name)
         low, high = after["interval"]
         points = 100 * (after[run.score] - before[run.score])
+        said = f"{name}: " if len(run.tests) > 1 else "accuracy: " if leads else ""
         output.say(
-            f"  {f'{name}: ' if len(run.tests) > 1 else ''}{'Dice ' if run.score == 'dice' else ''}"
+            f"  {said}{'Dice ' if run.score == 'dice' else ''}"
             f"zero-shot {percent(before[run.score])} → after {percent(after[run.score])} "
             f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {count(after['n'])})   {points:+.1f} points"
         )
-    for key, title in (("harmonic_mean", "harmonic mean"), ("open_set", "known against unknown, AUROC")):
-        if key in metrics:
-            was, now = metrics["zero_shot"][key], metrics[key]
-            was, now = (was, now) if key == "harmonic_mean" else (was["auroc"], now["auroc"])
-            output.say(f"  {title}: zero-shot {percent(was)} → after {percent(now)}")
-    for name, kept in record.get("retention", {}).items():
-        output.say(f"  not adapted for: {name} {percent(kept['before'])} → {percent(kept['after'])} (n = {kept['n']})")
-    remarks = record.get("learning", {}).get("remarks", ())
-    for remark in remarks:
-        output.say(f"  note: {remark['what']}")
-    for fix in dict.fromkeys(remark["fix"] for remark in remarks if remark["fix"]):
-        output.say(f"        {fix}")
-    gap = record.get("merge_gap")
+    folder = RunFolder(run.folder, record)
+    if "open_set" in metrics:
+        was, now = metrics["zero_shot"]["open_set"]["auroc"], metrics["open_set"]["auroc"]
+        output.say(f"  known against unknown, AUROC: zero-shot {percent(was)} → after {percent(now)}")
+    for line in forgotten_lines(folder):
+        output.say(f"  {line}")
+    for remark in written(folder) if run.task == "segment" else remarks_on_numbers(Record(run.folder, record)):
+        output.say(f"  note: {remark.what}")
+        if remark.fix:
+            output.say(f"        {remark.fix}")
+    gap, peak = record.get("merge_gap"), record.get("peak_memory_bytes")
     output.say(
-        f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring · "
-        f"peak {record['peak_memory_bytes'] / 1e9:.1f} GB" + (f" · merge gap {gap:.1e}" if gap is not None else "")
+        f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring"
+        + (f" · peak {peak / 1e9:.1f} GB" if peak is not None else "")
+        + (f" · merge gap {gap:.1e}" if gap is not None else "")
     )
     output.say(f"  {short(run.folder)}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cliptune.cli import options, output
+from cliptune.counted import span as span_of
 
 
 def show(
@@ -76,7 +77,7 @@ def show_method(name: str, on: str, classes: int, assignments: list[str]) -> dic
     size = method.size(model, classes)
     parameters = sum(tensor.numel() for tensor in model.parameters())
     page = say_settings(method)
-    span = f"{size.most:,}" if size.exact is not None else f"{size.least:,} to {size.most:,}"
+    span = span_of([size.most if size.exact is not None else size.least, size.most], to=" to ")
     output.say(f"\non {label} ({parameters:,} numbers): trains {span} ({100 * size.most / parameters:.2f} %)")
     if size.facts:
         output.say("  " + ", ".join(f"{key} {value}" for key, value in size.facts.items()))

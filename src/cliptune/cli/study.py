@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cliptune.cli import options, output
+from cliptune.counted import these
 from cliptune.files import user_path
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def study(
     failed = conduct.failures(found, pool)
     if failed:
         job, (what, fix) = failed[0]
-        raise UserError(f"{len(failed)} of {len(plan.states)} runs failed; {job}: {what}", f"{fix}; then add --retry")
+        runs = these(len(plan.states), "run")
+        raise UserError(f"{len(failed)} of {runs} failed; {job}: {what}", f"{fix}; then add --retry")
 
 
 def check_machine(
@@ -114,7 +116,7 @@ def say_plan(study: "Study", plan: "Ahead", setting: "Setting", workers: int, en
     for key, values in described(study.jobs).items():
         if len(values) > 1 or key in ("data.name", "model.name"):
             output.say(f"  {key}: {words.short(', '.join(str(value) for value in values), 100)}")
-    output.say(f"  {len(plan.states)} runs: {states}")
+    output.say(f"  {these(len(plan.states), 'run')}: {states}")
     seconds, size = plan.seconds(workers), plan.bytes()
     each = f"{words.these(setting.threads, 'thread')} each"
     where = f"{workers} at a time, {each}" if engine == "local" else f"one after another; on a Ray cluster, {each}"

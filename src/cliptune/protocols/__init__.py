@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cliptune.counted import these
 from cliptune.datasets.base import ImageSet
 from cliptune.datasets.episodes import Episode, Sampler
 from cliptune.errors import UserError
@@ -108,5 +109,5 @@ def _refuse_foreign(chosen: "ProtocolSettings") -> None:
             raise UserError(
                 f"protocol.{setting} has no meaning under {chosen.name}", f"it belongs to {' and '.join(names)}"
             )
-    if chosen.name == "full-data" and shots_of(chosen) is not None:
-        raise UserError(f"full-data with {chosen.shots} shots", "leave the shots out, or use --protocol few-shot")
+    if chosen.name == "full-data" and (shots := shots_of(chosen)) is not None:
+        raise UserError(f"full-data with {these(shots, 'shot')}", "leave the shots out, or use --protocol few-shot")

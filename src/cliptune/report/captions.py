@@ -76,19 +76,13 @@ def at_shots(rows: Sequence[Row]) -> tuple[list[Row], str]:
     return [row for row in rows if row["shots"] == shots], f" at {shots_text(shots)}" if several else ""
 
 
-def span(values: Sequence[int]) -> str:
-    """'3', or '2–3'."""
-    ends = dict.fromkeys((min(values), max(values)))
-    return "–".join(f"{each:,}" for each in ends)
-
-
 def bars(rows: Sequence[Row]) -> str:
     """What the intervals of a figure of means are, and n."""
     repeated = [row["runs"] for row in rows if row["deviation"] is not None]
     images = [row["n"] for row in rows if row["n"]]
     told = []
     if repeated:
-        told.append(f"± one sample standard deviation over {span(repeated)} seeds")
+        told.append(f"± one sample standard deviation over {words.span(repeated, 'seed')}")
     if len(repeated) < len(rows):
         told.append("of a single run its 95 % interval over test images")
-    return f"Bars: {'; '.join(told)}; n = {span(images) + ' test images' if images else 'not recorded'}."
+    return f"Bars: {'; '.join(told)}; n = {words.span(images, 'test image') if images else 'not recorded'}."

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cliptune.report import plots, verdict, words
+from cliptune.report import answer, plots, words
 from cliptune.report.blocks import Block, Drawing, Table, Text
-from cliptune.report.read import Record
+from cliptune.report.leading import chance_of
+from cliptune.report.read import Predictions, Record
 from cliptune.report.tables import (
     Column,
     Row,
@@ -18,6 +19,7 @@ from cliptune.report.tables import (
     temperatures,
 )
 from cliptune.report.training import selection
+from cliptune.statistics import calibration, wilson
 
 PER_CLASS = (
     Column("class", "class"),
@@ -27,10 +29,10 @@ PER_CLASS = (
     Column("change", "change, points", words.points),
 )
 BINS = (
-    Column("low", "confidence", lambda low: f"from {words.percent(low)}"),
+    Column("told", "confidence"),
     Column("n", "images", words.count),
     Column("confidence", "mean confidence", words.percent),
-    Column("accuracy", "accuracy", words.percent),
+    Column("accuracy", "right", words.percent),
     Column("interval", "95 % interval", words.interval),
 )
 TEMPERATURES = (
@@ -49,6 +51,7 @@ RETENTION = (
     Column("after", "after", words.percent),
     Column("interval_after", "95 % interval", words.interval),
     Column("change", "change, points", words.points),
+    Column("chance", "chance", words.percent),
 )
 SCORES = (
     Column("name", "tensor"),
@@ -73,9 +76,10 @@ def errors(record: Record) -> list[Block]:
     )
     change = Drawing(
         "classes",
-        plots.class_change(classes),
-        f"{some if len(classes) > plots.MOST_LABELLED else 'Every class'}, zero-shot and after. Lines: Wilson's 95 % "
-        f"interval; n = {min(images):,}–{max(images):,} images a class.",
+        plots.class_change(classes, chance=chance_of(record)),
+        f"{some if len(classes) > plots.MOST_LABELLED else 'Every class'}, zero-shot and after; dashed: chance. Lines: "
+        "Wilson's 95 % "
+        f"interval; n = {words.span(images, 'image')} a class.",
         class_words(classes),
         wide=True,
     )
@@ -149,8 +153,22 @@ def confidence(record: Record) -> list[Block]:
             "On the dotted line, 80 % sure means right 8 times in 10.",
             f"Reliability diagram. Expected calibration error: {told}.",
         ),
-        Table("After adapting, by confidence", BINS, [row for row in rows if row["when"] == "after"]),
+        Table("After adapting, by confidence", BINS, by_confidence(record.predictions)),
         *at_temperature(record),
+    ]
+
+
+def by_confidence(predictions: Predictions) -> list[Row]:
+    """A row for every fifth of the confidences in which there are images."""
+    usable = np.isfinite(predictions.scores)
+    bins = calibration(predictions.scores[usable], predictions.correct[usable], bins=5)
+    return [
+        {
+            **vars(each),
+            "told": f"{100 * each.low:.0f}–{100 * each.high:.0f} %",
+            "interval": wilson(each.accuracy, each.n),
+        }
+        for each in bins
     ]
 
 
@@ -160,26 +178,31 @@ def at_temperature(record: Record) -> list[Block]:
     if not rows:
         why = "there are no validation images, or no finite temperature fits them best"
         return [Text(f"Confidence at a fitted temperature: {words.NOT_MEASURED}; {why}.", missing=True)]
-    images = words.count(rows[-1]["images"])
-    title = f"Logits divided by T, fitted to {images} validation images: every answer stays"
-    return [Table(title, TEMPERATURES, rows)]
+    images = int(rows[-1]["images"] or 0)
+    fitted = words.these(images, "validation image")
+    title = f"Confidences at a temperature T, fitted to {fitted}; the answers stay the same"
+    few = [Text(f"T has no interval; of {words.these(images, 'image')} it is a rough number.")] if images < 100 else []
+    return [Table(title, TEMPERATURES, rows), *few]
 
 
 def forgotten(record: Record) -> list[Block]:
-    rows, gained = retention(record), headline(record)
+    measured, gained = retention(record), headline(record)
+    rows = [row for row in measured if not row["at_chance"]]
+    if measured and not rows:
+        return [Text(answer.forgotten(record)), Table("Retention", RETENTION, measured)]
     if not rows:
         why = "this run was not tried on anything it was not adapted for"
         return [Text(f"{words.NOT_MEASURED.capitalize()}: {why}.", missing=True)]
     return [
         Drawing(
             "retention",
-            plots.retention_plot(rows, gained),
+            plots.retention_plot(rows, gained | {"chance": chance_of(record)}),
             f"Above the dotted line: what was adapted for, n = {words.count(gained['n'])} images. Below: what was not, "
-            f"n = {', '.join(words.count(row['n']) for row in rows)}. Lines: 95 % intervals.",
-            verdict.forgotten(record),
+            f"n = {', '.join(words.count(row['n']) for row in rows)}. Lines: 95 % intervals; upright bar: chance.",
+            answer.forgotten(record),
             wide=True,
         ),
-        Table("Retention", RETENTION, rows),
+        Table("Retention", RETENTION, measured),
     ]
 
 

@@ -125,8 +125,9 @@ def drawn(record: Record) -> list[Block]:
             "features",
             plots_features.two_panels(chosen.before, chosen.after, chosen.labels, chosen.classes, perplexity),
             f"Image features before and after, t-SNE (cosine, perplexity {perplexity}, the same seed), n = {n:,} test "
-            f"images of {len(chosen.classes)}{of} classes, at most {IMAGES} a class, taken evenly. Distances and axes "
-            "of such a picture mean nothing beyond who is near whom; the table measures the features themselves.",
+            f"images of {words.these(len(chosen.classes), 'class', 'classes')}{of}, at most {IMAGES} a class, taken "
+            "evenly. Distances and axes of such a picture mean nothing beyond who is near whom; the table measures the "
+            "features themselves.",
             f"t-SNE of image features. {told}.",
             wide=True,
         ),

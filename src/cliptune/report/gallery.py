@@ -21,8 +21,8 @@ LARGEST_BYTES, LARGEST_PIXELS = 1 << 20, 1 << 18
 EXPLAINED = {
     "fixed": ("Fixed", "zero-shot was wrong, now right"),
     "broken": ("Broken", "zero-shot was right, now wrong"),
-    "best": ("Best", "right, and the surest of it"),
-    "worst": ("Worst", "wrong, and the surest of it"),
+    "best": ("Best", "right, with the highest confidence; without the images above"),
+    "worst": ("Worst", "wrong, with the highest confidence; without the images above"),
 }
 
 

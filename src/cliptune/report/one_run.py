@@ -3,24 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cliptune.report import features, plots, verdict, words
-from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile
+from cliptune.report import answer, features, plots, words
+from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text
 from cliptune.report.compare import flatten, shots_text
 from cliptune.report.faults import confidence, errors, forgotten, picked
 from cliptune.report.gallery import galleries
 from cliptune.report.read import Record, RunFolder
+from cliptune.report.remarks import noted, remarks
 from cliptune.report.tables import (
     Column,
-    Row,
     beside_headline,
     cost,
     every_test,
-    headline,
     paired_test,
     run_row,
     why_unpaired,
 )
-from cliptune.report.training import selection, steps, validations, with_remarks
+from cliptune.report.tiles import tiles
+from cliptune.report.training import selection, steps, validations
 
 COST = {
     "trainable_parameters": ("trainable parameters", words.count),
@@ -28,7 +28,7 @@ COST = {
     "adapter_bytes": ("adapter file", words.size),
     "train_seconds": ("training time", words.seconds),
     "evaluate_seconds": ("evaluation time", words.seconds),
-    "images_per_second": ("training speed, images per second", words.count),
+    "images_per_second": ("training speed, images per second", words.rough),
     "peak_memory_bytes": ("peak memory", words.size),
     "merge_gap": ("merge gap, relative to the largest logit", words.scientific),
 }
@@ -49,16 +49,16 @@ def page_of(record: Record) -> Page:
         title=record.name,
         subtitle=f"{record.method} on {record.model} · {record.data} · {shots_text(record.run.get('shots'))} · "
         f"seed {words.plain(record.run.get('seed'))}",
-        verdict=with_remarks(verdict.of_one(record), record),
+        verdict=noted(answer.of_one(record), remarks(record)),
         tiles=tiles(record),
         sections=[
             Section("result", "The result, image by image", result(record)),
-            Section("cost", "What it cost, how it trained", cost_and_training(record)),
+            Section("images", "Images", galleries(record)),
             Section("errors", "Where it errs", errors(record)),
             Section("confidence", "Can you trust its confidence?", confidence(record)),
             *([Section("features", "Image features", features.drawn(record))] if record.features else []),
             Section("forgotten", "What was forgotten", forgotten(record)),
-            Section("images", "Images", galleries(record)),
+            Section("cost", "What it cost, how it trained", cost_and_training(record)),
             *([Section("selection", "Which tensors were picked", picked(record))] if selection(record) else []),
             Section("settings", "Settings", settings(record)),
             Section("provenance", "Provenance", [provenance(record, told, record.section("data").get("template"))]),
@@ -71,45 +71,6 @@ def facts(title: str, pairs: Sequence[tuple[str, Any]], folded: bool = False) ->
     """Names and values, without a heading."""
     rows = [{"fact": name, "value": words.plain(value)} for name, value in pairs]
     return Table(title, (Column("fact", ""), Column("value", "")), rows, folded)
-
-
-def tiles(record: Record) -> list[Tile]:
-    row = headline(record)
-    removed = row["errors_removed"]
-    if removed is None:
-        beside = ""
-    elif removed >= 0:
-        beside = f"{words.percent(removed)} of zero-shot's errors gone"
-    else:
-        beside = f"{words.percent(-removed)} more errors than zero-shot"
-    return [
-        Tile(
-            "after" if record.main in ("test", None) else f"after, {record.main}",
-            words.percent(row["accuracy"]),
-            reached_on(row),
-        ),
-        Tile("zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
-        Tile("gain, points", words.points(row["gain"]), beside),
-        *(
-            Tile(each["test"], words.percent(each["accuracy"]), f"zero-shot {words.percent(each['zero_shot'])}")
-            for each in every_test(record)
-            if each["test"] != record.main
-        ),
-        trained_numbers(record),
-    ]
-
-
-def reached_on(row: Row) -> str:
-    """What a tile says beside the headline's mean: its interval and n."""
-    images = "n not recorded" if row["n"] is None else f"n = {row['n']:,}"
-    return f"95 % {words.interval(row['interval'])}, {images}"
-
-
-def trained_numbers(record: RunFolder, beside: str = "") -> Tile:
-    """How many numbers were trained; `beside` is what a task adds to their share of the backbone."""
-    spent = cost(record)
-    share = f"{words.share(spent['trainable_percent'])} of the backbone"
-    return Tile("trained numbers", words.count(spent["trainable_parameters"]), f"{share}{beside}")
 
 
 def result(record: Record) -> list[Block]:

@@ -157,7 +157,7 @@ def reliability_diagram(rows: Sequence[Row]) -> Figure:
 
 
 @theme.themed
-def class_change(rows: Sequence[Row], most: int = MOST_LABELLED) -> Figure:
+def class_change(rows: Sequence[Row], most: int = MOST_LABELLED, chance: float | None = None) -> Figure:
     """Every class before and after, the best change on top; with too many classes, both ends of that list."""
     known = sorted((row for row in rows if row["accuracy"] is not None), key=lambda row: -(row["change"] or 0.0))
     shown = known if len(known) <= most else known[: most // 2] + known[-(most // 2) :]
@@ -167,10 +167,17 @@ def class_change(rows: Sequence[Row], most: int = MOST_LABELLED) -> Figure:
         _dumbbell(ax, y, before, after, _bounds(before, row["n"]), _bounds(after, row["n"]))
     if len(known) > most:
         ax.axhline(most // 2 - 0.5, color=theme.NEUTRAL, linestyle=":")
+    handles = _before_after()
+    if chance is not None:
+        handles.append(
+            ax.axvline(
+                100 * chance, color=theme.NEUTRAL, linestyle=(0, (6, 3)), linewidth=1.0, label="chance", zorder=1
+            )
+        )
     ax.set_yticks(range(len(shown)), words.distinct([row["class"] for row in shown], 36))
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_xlabel("accuracy (%)")
-    ax.legend(handles=_before_after(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
 
 
@@ -208,8 +215,11 @@ def retention_plot(rows: Sequence[Row], gained: Row) -> Figure:
         "after": gained["accuracy"],
         "interval_before": gained["zero_shot_interval"],
         "interval_after": gained["interval"],
+        "chance": gained.get("chance"),
     }
     for y, row in enumerate([target, *rows]):
+        if row.get("chance") is not None:
+            ax.plot([100 * row["chance"]] * 2, [y - 0.3, y + 0.3], color=theme.NEUTRAL, linewidth=2.0, zorder=1)
         _dumbbell(ax, y, row["before"], row["after"], row["interval_before"], row["interval_after"])
     ax.axhline(0.5, color=theme.NEUTRAL, linestyle=":")
     ax.set_yticks(range(len(rows) + 1), [words.short(row["name"], 32) for row in (target, *rows)])

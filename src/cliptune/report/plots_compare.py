@@ -1,7 +1,7 @@
 """Plots of several runs: rows in (see compare.py), Figure out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,10 +33,18 @@ def _point(ax: Axes, x: float, row: Row, look: dict, label: str | None = None) -
     ax.errorbar([x], [100 * row["accuracy"]], [[below], [above]], elinewidth=1.0, label=label, **look)
 
 
-def _zero_shot_line(ax: Axes, rows: Sequence[Row]) -> None:
+def _reference_lines(draw: Callable, rows: Sequence[Row]) -> None:
+    """Zero-shot and, where it is known, what guessing reaches, across the whole plot.
+
+    Args:
+        draw: `axhline` or `axvline` of an axes.
+    """
     mean, _ = mean_and_deviation([row["zero_shot"] for row in rows if row["zero_shot"] is not None])
     if mean is not None:
-        ax.axhline(100 * mean, color=theme.NEUTRAL, linestyle=":", linewidth=1.6, label="zero-shot", zorder=1)
+        draw(100 * mean, color=theme.NEUTRAL, linestyle=":", linewidth=1.6, label="zero-shot", zorder=1)
+    chance = {row.get("chance") for row in rows}
+    if len(chance) == 1 and (value := chance.pop()) is not None:
+        draw(100 * value, color=theme.NEUTRAL, linestyle=(0, (6, 3)), linewidth=1.0, label="chance", zorder=1)
 
 
 def legend_below(figure: Figure, ax: Axes) -> None:
@@ -48,7 +56,9 @@ def legend_below(figure: Figure, ax: Axes) -> None:
 
 
 @theme.themed
-def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int], published: Sequence[Row] = ()) -> Figure:
+def accuracy_by_shots(
+    rows: Sequence[Row], order: dict[str, int], published: Sequence[Row] = (), measured: str = "accuracy"
+) -> Figure:
     """A line per label over shots (log₂ axis), points moved a little aside so that bars do not cover each other.
 
     Args:
@@ -57,7 +67,7 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int], published: Seq
     rows = [row for row in rows if words.number(row["shots"]) and row["accuracy"] is not None]
     labels = [label for label in order if any(row["label"] == label for row in rows)]
     figure, ax = theme.canvas(5.2, 3.9 + 0.12 * len(labels))
-    _zero_shot_line(ax, rows)
+    _reference_lines(ax.axhline, rows)
     for place, label in enumerate(labels):
         found = sorted((row for row in rows if row["label"] == label), key=lambda row: row["shots"])
         aside = 2 ** (0.06 * (place - (len(labels) - 1) / 2))
@@ -73,7 +83,7 @@ def accuracy_by_shots(rows: Sequence[Row], order: dict[str, int], published: Seq
     ax.minorticks_off()
     ax.set_xlim(shots[0] / 1.35, shots[-1] * 1.35)
     ax.set_xlabel("labelled images per class (shots)")
-    ax.set_ylabel("test accuracy (%)")
+    ax.set_ylabel(f"test {measured} (%)")
     legend_below(figure, ax)
     return figure
 
@@ -92,10 +102,9 @@ def accuracy_by_label(rows: Sequence[Row], order: dict[str, int], measured: str 
     """A row per label and number of shots: what remains of the shots curve where there is one number of shots."""
     rows = [row for row in rows if row["accuracy"] is not None]
     figure, ax = theme.canvas(5.2, 1.3 + 0.36 * len(rows))
-    zero_shot, _ = mean_and_deviation([row["zero_shot"] for row in rows if row["zero_shot"] is not None])
-    if zero_shot is not None:
-        ax.axvline(100 * zero_shot, color=theme.NEUTRAL, linestyle=":", label="zero-shot")
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    _reference_lines(ax.axvline, rows)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     for y, row in enumerate(rows):
         below, above = half_width(row)
         look = theme.series(order[row["label"]]) | {"linestyle": "none"}
@@ -116,7 +125,7 @@ def accuracy_by_parameters(rows: Sequence[Row], order: dict[str, int], measured:
     low, high = (min(sizes), max(sizes)) if sizes else (1.0, 10.0)
     none_at = low / 4
     figure, ax = theme.canvas(5.2, 3.9 + 0.12 * len(order))
-    _zero_shot_line(ax, rows)
+    _reference_lines(ax.axhline, rows)
     for row in rows:
         _point(ax, row["trainable_parameters"] or none_at, row, theme.series(order[row["label"]]), row["label"])
     ax.set_xscale("log")

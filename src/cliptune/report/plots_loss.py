@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from cliptune.report import plots, theme, words
 from cliptune.report.blocks import Block, Drawing, Table, Text
-from cliptune.report.captions import shots_cell, span, where
+from cliptune.report.captions import shots_cell, where
 from cliptune.report.compare import Named, Place, shots_text
 from cliptune.report.read import Record
 from cliptune.report.tables import Column, Row
@@ -100,10 +100,11 @@ def loss_curves(runs: Sequence[Named], name: str = "losses") -> list[Block]:
     panels = panels_of(found)
     seeds, windows = [len(each.losses) for each in found], [each.window for each in found]
     some = f" {MOST_PANELS} of {len(panels)} panels; the table has all." if len(panels) > MOST_PANELS else ""
-    band = f"band: ± one sample standard deviation over {span(seeds)} seeds" if max(seeds) > 1 else "no band: one run"
+    several = f"band: ± one sample standard deviation over {words.span(seeds, 'seed')}"
+    band = several if max(seeds) > 1 else "no band: one run"
     caption = (
         f"Cross-entropy on the training images by step{'' if max(seeds) == 1 else ', mean over seeds'}. Thick: moving "
-        f"mean over {span(windows)} steps; faint behind it: without that mean; {band}.{some}"
+        f"mean over {words.span(windows, 'step')}; faint behind it: without that mean; {band}.{some}"
     )
     rows = convergence(found)
     alt = "; ".join(f"{row['label']}, {row['data']}, {shots_text(row['shots'])}: {final(row)}" for row in rows[:12])

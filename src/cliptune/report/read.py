@@ -6,6 +6,7 @@ Runs that segment are read in segment_read.py.
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -111,7 +112,13 @@ class RunFolder:
 
     @property
     def model(self) -> str:
-        return str(self.section("model").get("name") or "unnamed model")
+        """The backbone's name; of one that was read from a folder the folder's own name."""
+        name = str(self.section("model").get("name") or "unnamed model")
+        source = str(self.section("model").get("source") or "")
+        is_folder = any(
+            text.startswith((".", "~", "/")) or text.count("/") > 1 or "\\" in text for text in (name, source)
+        )
+        return re.split(r"[/\\]+", name.rstrip("/\\"))[-1] if is_folder else name
 
     @property
     def reached(self) -> float | None:
@@ -165,6 +172,16 @@ class Record(RunFolder):
             and not name.startswith("zero_shot")
             and not name.endswith("_zero_shot")
         ]
+
+    def predictions_of(self, test: str) -> tuple[Predictions | None, Predictions | None]:
+        """What was said of a test's images, after and zero-shot; those of another than the first lie in folders."""
+        if test == self.main:
+            return self.predictions, self.zero_shot_predictions
+        file = f"{test.replace('/', '-')}.csv"
+        return (
+            read_predictions(self.folder / "predictions" / file),
+            read_predictions(self.folder / "zero_shot_predictions" / file),
+        )
 
     def harmonic_mean(self) -> tuple[float | None, float | None]:
         """Of base and novel accuracy: after, and zero-shot."""

@@ -2,18 +2,17 @@
 
 import numpy as np
 
-from cliptune.report import plots_segment, verdict, words
+from cliptune.report import answer, plots_segment, words
 from cliptune.report.blocks import Block, Drawing, Page, Section, Table, Text, Tile, Verdict
 from cliptune.report.one_run import (
     at_odds,
     cost_and_training,
     facts,
     provenance,
-    reached_on,
     settings,
-    trained_numbers,
     unpaired,
 )
+from cliptune.report.remarks import noted, written
 from cliptune.report.segment_gallery import galleries
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_tables import (
@@ -27,7 +26,7 @@ from cliptune.report.segment_tables import (
 )
 from cliptune.report.segment_words import images_told, prompts_told
 from cliptune.report.tables import Column, cost, why_unpaired
-from cliptune.report.training import with_remarks
+from cliptune.report.tiles import reached_on, trained_parameters
 
 PARTS = (
     Column("n", "images", words.count),
@@ -45,7 +44,7 @@ def page_of(record: SegmentRecord) -> Page:
         title=record.name,
         subtitle=f"{record.method} on {record.model} · {record.data} · {images_told(record.run.get('shots'))} · "
         f"prompts {words.plain(record.prompt_kind)} · seed {words.plain(record.run.get('seed'))}",
-        verdict=with_remarks(verdict_of(record), record),
+        verdict=noted(verdict_of(record), written(record)),
         tiles=tiles(record),
         sections=[
             Section("result", "The result", result(record)),
@@ -74,10 +73,10 @@ def verdict_of(record: SegmentRecord) -> Verdict:
         lead = "This run is zero-shot itself: nothing was adapted."
         return Verdict("unknown", lead, (f"It reaches {after}.", *warned))
     if row["zero_shot"] is None:
-        return Verdict("unknown", verdict.LEADS["unknown"], (f"After adapting: {after}.", *warned))
+        return Verdict("unknown", answer.LEADS["unknown"], (f"After adapting: {after}.", *warned))
     numbers = f"{after} after, zero-shot {words.percent(row['zero_shot'])}: {words.points(row['gain'])} points"
     if pair is None:
-        kind = verdict.judge(row, None)
+        kind = answer.judge(row, None)
         numbers += f". No paired test: {why_unpaired(record)}, so only intervals that lie apart count as a difference."
     else:
         low, high = pair["interval"]
@@ -86,7 +85,7 @@ def verdict_of(record: SegmentRecord) -> Verdict:
             f" (95 % {words.difference_interval(pair['interval'])}); {words.these(pair['fixed'], 'image')} better, "
             f"{pair['broken']:,} worse of {pair['n']:,}."
         )
-    return Verdict(kind, verdict.LEADS[kind], (numbers, *warned))
+    return Verdict(kind, answer.LEADS[kind], (numbers, *warned))
 
 
 def tiles(record: SegmentRecord) -> list[Tile]:
@@ -97,7 +96,7 @@ def tiles(record: SegmentRecord) -> list[Tile]:
         Tile("Dice zero-shot", words.percent(row["zero_shot"]), f"95 % {words.interval(row['zero_shot_interval'])}"),
         Tile("gain, points", words.points(row["gain"]), ""),
         Tile("IoU after", words.percent(row["iou"]), f"zero-shot {words.percent(row['zero_shot_iou'])}"),
-        trained_numbers(record, decoded),
+        trained_parameters(record, decoded),
     ]
 
 
@@ -192,13 +191,13 @@ def efficiency(record: SegmentRecord) -> list[Block]:
     """What the shared table of costs does not tell: the decoder's part, and the speed of answering."""
     whole, decoder = cost(record)["trainable_parameters"], words.number(record.run.get("decoder_parameters"))
     towers = None if whole is None or decoder is None else whole - decoder
-    speed = words.count(cost(record)["inference_images_per_second"])
+    speed = words.rough(cost(record)["inference_images_per_second"])
     rows = [
-        ("trained in the decoder", f"{words.count(decoder)} numbers"),
-        ("trained in the towers", f"{words.count(towers)} numbers"),
+        ("trained in the decoder", f"{words.count(decoder)} parameters"),
+        ("trained in the towers", f"{words.count(towers)} parameters"),
         ("speed of answering, images per second", speed),
     ]
-    return [facts("Where the trained numbers are", rows)]
+    return [facts("Where the trainable parameters are", rows)]
 
 
 def data_and_prompts(record: SegmentRecord) -> list[Block]:

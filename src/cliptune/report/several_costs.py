@@ -1,43 +1,73 @@
 """Sections of a comparison: what was forgotten beside what was gained, cost, every run, provenance."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from cliptune.report import plots_compare, words
 from cliptune.report.blocks import Block, Drawing, Items, Table, Text
-from cliptune.report.captions import at, at_shots, bare_p, method_columns, opening, span, spread
+from cliptune.report.captions import at, at_shots, bare_p, method_columns, opening, spread
 from cliptune.report.compare import Named, Place
 from cliptune.report.tables import Column, Row, cost, headline, paired_test, retention
 
+SPEED = "Images per second are the machine's of that moment, to two digits: no difference below a half is one."
+SHARED_PEAK = (
+    "Peak memory of {runs} is left out: they were run in one process, which kept one mark for all of them, so it is "
+    "not known which run used how much."
+)
 
-def costs(rows: Sequence[Row]) -> Table:
+
+def costs(rows: Sequence[Row], runs: Sequence[Named]) -> list[Block]:
+    """What each method cost, mean over seeds, and what cannot be compared."""
+    shared = shared_peaks(runs)
+    of_shared = {each.label for each in runs if each.record.name in shared}
+    rows = [row | {"peak_memory_bytes": None} if row["label"] in of_shared else row for row in rows]
+    notes = [SHARED_PEAK.format(runs=words.these(len(shared), "run"))] if shared else []
+    notes += dict.fromkeys(str(why) for each in runs if (why := each.record.run.get("peak_memory_unknown")))
+    return [costs_table(rows), *map(Text, [*notes, SPEED])]
+
+
+def shared_peaks(runs: Sequence[Named]) -> set[str]:
+    """Names of runs whose peak of memory is the same to the byte: the mark of a process that did all of them."""
+    peaks: dict[float, set[str]] = defaultdict(set)
+    for each in runs:
+        peak = words.number(each.record.run.get("peak_memory_bytes"))
+        if peak and each.record.section("environment").get("device") == "cpu":
+            peaks[peak].add(each.record.name)
+    return {name for names in peaks.values() if len(names) > 1 for name in names}
+
+
+def costs_table(rows: Sequence[Row]) -> Table:
     columns = (
         *method_columns(rows),
         Column("trainable_parameters", "trainable parameters", words.count),
         Column("trainable_percent", "of the backbone", words.share),
         Column("train_seconds", "training", words.seconds),
-        Column("images_per_second", "images per second, training", words.count),
-        Column("inference_images_per_second", "images per second, testing", words.count),
+        Column("images_per_second", "images per second, training", words.rough),
+        Column("inference_images_per_second", "images per second, testing", words.rough),
         Column("peak_memory_bytes", "peak memory", words.size),
         Column("merge_gap", "merge gap", words.scientific),
     )
-    return Table("Cost, mean over seeds", columns, rows)
+    return Table("Cost, mean over seeds" if any(row["runs"] > 1 for row in rows) else "Cost", columns, rows)
 
 
-def forgotten(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int]) -> list[Block]:
-    blocks: list[Block] = []
+def forgotten(
+    rows: Sequence[Row], places: Sequence[Place], order: dict[str, int], notes: Sequence[str] = ()
+) -> list[Block]:
+    """Figures of every place with several methods, the table of all, and notes on what is left out."""
+    blocks: list[Block] = [Text(note) for note in notes]
     table: list[Row] = []
     for index, place in enumerate(places):
         here = at(rows, place)
         for number, name in enumerate(dict.fromkeys(name for row in here for name in row["retention"])):
             found = [row for row in here if name in row["retention"]]
-            if any(row["gain"] is not None for row in found):
+            if len([row for row in found if row["gain"] is not None]) > 1:
                 blocks.append(gain_figure(f"retention-{index}-{number}", name, found, place, places, order))
             for row in found:
                 change, deviation = row["retention"][name]
                 table.append(row | {"name": name, "change": change, "spread": deviation})
     if not table:
-        return [Text("Not measured: no run was tried on what it was not adapted for.", missing=True)]
+        return blocks or [Text("Not measured: no run was tried on what it was not adapted for.", missing=True)]
     columns = (
         *method_columns(table),
         Column("gain", "gain, points", words.points),
@@ -45,7 +75,7 @@ def forgotten(rows: Sequence[Row], places: Sequence[Place], order: dict[str, int
         Column("change", "change, points", words.points),
         Column("spread", "± s.d., points", spread),
     )
-    return [*blocks, Table("Gain and retention, mean over seeds", columns, table)]
+    return [*blocks, Table("Gain and retention", columns, table)]
 
 
 def gain_figure(
@@ -53,7 +83,7 @@ def gain_figure(
 ) -> Drawing:
     shown, said = at_shots([row for row in rows if row["gain"] is not None])
     repeated = [row["runs"] for row in shown if row["gain_deviation"] is not None]
-    bars = f"Bars: ± one sample standard deviation over {span(repeated)} seeds" if repeated else "No bars"
+    bars = f"Bars: ± one sample standard deviation over {words.span(repeated, 'seed')}" if repeated else "No bars"
     single = "; none for a single run" if len(repeated) < len(shown) else ""
     return Drawing(
         figure,

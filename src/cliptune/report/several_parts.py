@@ -30,6 +30,7 @@ from cliptune.report.ties import on_these, standings
 from cliptune.statistics import ENOUGH_DRAWS
 
 MOST_FOREST_ROWS = 60
+MOST_TILES = 16
 STANDING = (
     "Ahead: of all others on that data with that many shots; behind: of the highest mean. Both hold for other draws of "
     "training images and other test images too: a t test over the seeds, never surer than the test images allow, at "
@@ -102,7 +103,7 @@ def page_around(
             *trained(found.runs),
             *papers,
             *then,
-            Section("cost", "What it cost", [costs(means)]),
+            Section("cost", "What it cost", costs(means, found.runs)),
             Section("runs", "Every run", [every_run]),
             Section("provenance", "Provenance", provenance(found.runs)),
         ],
@@ -116,25 +117,29 @@ def measured_at(rows: Sequence[Row], place: Place) -> list[Row]:
 
 
 def tiles_of(rows: Sequence[Row], places: Sequence[Place], named: Callable[[Place], str]) -> list[Tile]:
-    """The highest means: of one place the three best methods beside zero-shot, of several the best of each.
+    """A tile for every method at the usual number of shots, the highest mean first; zero-shot's where it has no run.
 
     Args:
         named: what a tile calls a place.
     """
     found = []
-    for place in places[:4]:
+    for place in places:
         known = measured_at(rows, place)
         if not known:
             continue
         here, _ = at_shots(known)
         here = sorted(here, key=lambda row: -row["accuracy"])
         text = f"{named(place)}, {shots_text(usual_shots(known))}"
-        for row in here[: 3 if len(places) == 1 else 1]:
-            beside = f"{words.points(row['gain'])} points over zero-shot" if row["gain"] is not None else ""
+        for row in here:
+            trained = row["gain"] is not None and row["trainable_parameters"] != 0
+            beside = f"{words.points(row['gain'])} points over zero-shot" if trained else ""
             found.append(Tile(f"{words.short(row['label'], 30)}; {text}", mean_and_spread(row), beside))
-        if len(places) == 1:
+        if len(places) == 1 and all(row["trainable_parameters"] != 0 for row in here):
             found.append(Tile(f"zero-shot; {words.short(place.data, 24)}", words.percent(here[0]["zero_shot"]), ""))
-    return found
+    if len(found) <= MOST_TILES:
+        return found
+    rest = len(found) - MOST_TILES + 1
+    return [*found[: MOST_TILES - 1], Tile("in the table below", f"{rest} more", "")]
 
 
 def each_place(
@@ -143,11 +148,14 @@ def each_place(
     measured: str,
     drawn: Callable[[int, list[Row], Place], list[Block]],
 ) -> list[Block]:
-    """What is `drawn` of every place's means; a place without any says in words that `measured` was not measured."""
+    """What is `drawn` of every place's means: of a single one nothing, the table has it.
+
+    A place without any says in words that `measured` was not measured.
+    """
     blocks: list[Block] = []
     for index, place in enumerate(places):
         if here := measured_at(rows, place):
-            blocks += drawn(index, here, place)
+            blocks += drawn(index, here, place) if len(here) > 1 else []
         else:
             blocks.append(Text(f"{place.data}: {measured} {words.NOT_MEASURED}.", missing=True))
     return blocks
@@ -167,9 +175,9 @@ def by_parameters(
     order: dict[str, int],
     measured: str = "accuracy",
 ) -> list[Block]:
-    """What was reached against how many numbers were trained, at the usual number of shots; nothing if none were."""
+    """What was reached against how many parameters were trained, at the usual number of shots; no single point."""
     sized, said = at_shots([row for row in rows if row["trainable_parameters"] is not None] or rows)
-    if not any(row["trainable_parameters"] for row in sized):
+    if len(sized) < 2 or not any(row["trainable_parameters"] for row in sized):
         return []
     return [
         Drawing(

@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 
-from cliptune.report import plots_compare, verdict, words
+from cliptune.report import plots_compare, words
 from cliptune.report.blocks import Block, Page, Section, Table, Text
+from cliptune.report.by_shots import by_shots
 from cliptune.report.captions import mean_columns, method_columns, opening, shots_cell
-from cliptune.report.compare import Place, groups
+from cliptune.report.compare import Named, Place, groups
 from cliptune.report.compare_tests import by_test
+from cliptune.report.pairs import Pairs
 from cliptune.report.read import Record
 from cliptune.report.several_costs import every_run, forgotten
+from cliptune.report.several_leading import (
+    as_drawn,
+    lead_columns,
+    measured_as,
+    of_several,
+    with_leading,
+    without_chance,
+)
 from cliptune.report.several_parts import (
     STANDING,
     beside_best,
@@ -22,6 +32,8 @@ from cliptune.report.several_parts import (
     tiles_of,
 )
 from cliptune.report.tables import Column, Row, run_row
+
+OF_MEANS = "harmonic mean, of the mean accuracies"
 
 
 def page_of(
@@ -37,27 +49,45 @@ def page_of(
     """
     found = compared(records, given, reported)
     runs, places, order = found.runs, found.places, found.order
-    rows = groups(runs)
+    rows, at_chance = without_chance(with_leading(groups(runs), runs), runs)
     told = beside_best(rows, runs)
+    drawn = as_drawn(rows)
+    measured = measured_as(rows)
+    repeated = any(row["runs"] > 1 for row in rows)
     shots = sorted({shots_cell(each.cell.shots) for each in runs}, key=lambda text: (len(text), text))
     means_and_tests = means(told, places, order, found.notes, found.published) + each_test(by_test(runs))
     return page_around(
         found,
         [
-            Section("means", "Accuracy, mean over seeds", means_and_tests),
-            Section("pairs", "Paired differences", differences(runs, found.pairs, places)),
+            Section("means", measured.capitalize() + (", mean over seeds" if repeated else ""), means_and_tests),
+            *paired(runs, found.pairs, places, rows),
         ],
         kind="run",
         beside=f"shots {', '.join(shots)}",
-        verdict=verdict.of_several(runs, found.pairs),
-        tiles=tiles_of(rows, places, lambda place: words.short(place.data, 24)),
+        verdict=of_several(runs, found.pairs, rows),
+        tiles=tiles_of(drawn, places, lambda place: words.short(place.data, 24)),
         means=rows,
         every_run=every_run(runs),
         rows=[run_row(record) for record in records],
         then=[
-            Section("forgotten", "What was forgotten, beside what was gained", forgotten(rows, places, order)),
+            Section(
+                "forgotten", "What was forgotten, beside what was gained", forgotten(drawn, places, order, at_chance)
+            ),
         ],
     )
+
+
+def paired(runs: Sequence[Named[Record]], found: Pairs, places: Sequence[Place], rows: Sequence[Row]) -> list[Section]:
+    """Paired differences; none where no two methods ran on the same data."""
+    labels = {place: {each.label for each in runs if each.cell.place == place} for place in places}
+    if all(len(names) < 2 for names in labels.values()):
+        return []
+    kinds = {row["lead"] for row in rows}
+    about = [
+        *(["Of base and novel the base classes' images are paired."] if "harmonic mean" in kinds else []),
+        *(["Where classes are unequal, every image counts alike here."] if "class mean" in kinds else []),
+    ]
+    return [Section("pairs", "Paired differences", [*map(Text, about), *differences(runs, found, places)])]
 
 
 def means(
@@ -69,7 +99,7 @@ def means(
 ) -> list[Block]:
     blocks: list[Block] = [Text(note) for note in notes]
     blocks += each_place(
-        rows,
+        as_drawn(rows),
         places,
         "accuracy",
         lambda index, here, place: mean_figures(index, here, place, places, order, published),
@@ -79,19 +109,25 @@ def means(
     standing = standing_column(rows)
     columns = (
         *method_columns(rows),
-        *mean_columns("accuracy", "mean"),
+        *lead_columns(rows),
         *standing,
         *(Column(f"kept {name}", f"change on {name}, points", words.points) for name in kept),
         Column("trainable_parameters", "trainable parameters", words.count),
     )
-    blocks.append(Table("Mean and sample standard deviation over seeds", columns, shown))
+    repeated = any(row["runs"] > 1 for row in rows)
+    title = "Mean and sample standard deviation over seeds" if repeated else "Every method"
+    blocks.append(Table(title, columns, shown))
+    if (block := by_shots(rows)) is not None:
+        blocks.append(block)
     if standing:
         blocks.append(Text(STANDING))
     return blocks
 
 
 def each_test(rows: Sequence[Row]) -> list[Block]:
-    """Base and novel, or a set and its variants: the plots above speak of the first test alone."""
+    """Base and novel, or a set and its variants. Of one run both ways of averaging harmonic means are the same."""
+    rows = [row for row in rows if row["runs"] > 1 or row["test"] != OF_MEANS]
+    rows = sorted(rows, key=lambda row: not row["test"].startswith("harmonic"))
     if not rows:
         return []
     columns = (
@@ -114,9 +150,10 @@ def mean_figures(
     several = len({row["shots"] for row in rows if words.number(row["shots"])}) > 1
     shots, method = plots_compare.accuracy_by_shots, plots_compare.accuracy_by_label
     beside = [row for row in published if (row["data"], row["model"], row["protocol"]) == place]
-    told = opening(place, places, "accuracy by shots" if several else "accuracy by method")
-    figure = shots(rows, order, beside) if several else method(rows, order)
+    measured = measured_as(rows)
+    told = opening(place, places, f"{measured} by shots" if several else f"{measured} by method")
+    figure = shots(rows, order, beside, measured) if several else method(rows, order, measured)
     return [
         means_drawn(f"shots-{index}", figure, told, rows),
-        *by_parameters(index, rows, place, places, order),
+        *by_parameters(index, rows, place, places, order, measured),
     ]

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +49,7 @@ HARMONIC = "harmonic mean of base and novel"
 
 
 def every_test(record: Record) -> list[Row]:
-    """A row per named test: base and novel, or the four ImageNets, not only the headline's."""
+    """A row per named test: base and novel after their harmonic mean, or the four ImageNets."""
     rows = []
     for name in record.tests():
         after, before = record.after(name), record.before(name)
@@ -63,11 +65,11 @@ def every_test(record: Record) -> list[Row]:
             }
         )
     mean, before_mean = record.harmonic_mean()
-    if mean is not None:
-        gain = mean - before_mean if before_mean is not None else None
-        measured = {"accuracy": mean, "zero_shot": before_mean, "gain": gain}
-        rows.append({"test": HARMONIC, "n": None, "interval": None, **measured})
-    return rows
+    if mean is None:
+        return rows
+    gain = mean - before_mean if before_mean is not None else None
+    measured = {"accuracy": mean, "zero_shot": before_mean, "gain": gain}
+    return [{"test": HARMONIC, "n": None, "interval": None, **measured}, *rows]
 
 
 def why_unpaired(record: RunFolder) -> str:
@@ -217,8 +219,11 @@ def temperatures(record: Record) -> list[Row]:
     return rows
 
 
-def retention(record: Record) -> list[Row]:
-    """Accuracy on things the model was not adapted for, before and after."""
+def retention(record: RunFolder) -> list[Row]:
+    """Accuracy on things the model was not adapted for, before and after.
+
+    `at_chance`: the untouched backbone knew no more of them than guessing, so nothing could be forgotten.
+    """
     rows = []
     for name, found in record.section("retention").items():
         if not isinstance(found, Mapping):
@@ -231,6 +236,10 @@ def retention(record: Record) -> list[Row]:
             row |= {when: accuracy, f"interval_{when}": bounds}
         both = row["before"] is not None and row["after"] is not None
         row["change"] = row["after"] - row["before"] if both else None
+        classes = words.number(found.get("classes"))
+        row["chance"] = 1 / classes if classes else None
+        low = row["interval_before"][0] if row["interval_before"] else None
+        row["at_chance"] = low is not None and row["chance"] is not None and low <= row["chance"]
         rows.append(row)
     return rows
 
@@ -279,14 +288,23 @@ def origin(record: RunFolder) -> Row:
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """One line a row; the columns are all keys in the order met; fractions as they are, empty for None."""
+    """One line a row; the columns are all keys in the order met; numbers as `plain_number` writes them."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    writer.writerows({key: plain_number(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def plain_number(value: Any) -> Any:
+    """A cell of a CSV: whole numbers without a point, other ones to seven digits, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"
+    return value
 
 
 LATEX = {
@@ -335,5 +353,10 @@ def _cell(text: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text on one line in which nothing is read as HTML."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text on one line in which nothing is read as HTML: 'p < 0.001' stays as it is, '<b>' and '&amp;' do not.
+
+    HTML begins with < and a letter, a slash, ! or ?; a character reference with & and a letter or #.
+    """
+    text = " ".join(text.split())
+    text = re.sub(r"&(?=[#A-Za-z])", "&amp;", text)
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

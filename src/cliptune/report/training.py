@@ -1,22 +1,11 @@
 """What a run tells of its training → rows: losses by step, validations, and what AST picked."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from cliptune.report import words
-from cliptune.report.blocks import Verdict
 from cliptune.report.read import RunFolder
 from cliptune.report.tables import Row
-
-
-def with_remarks(verdict: Verdict, record: RunFolder) -> Verdict:
-    """A run's verdict, and what the run itself noted of its training: it has hardly learned, or is below a probe."""
-    noted = record.section("learning").get("remarks")
-    remarks = [each for each in noted if isinstance(each, Mapping)] if isinstance(noted, list) else []
-    told = [f"Note: {each.get('what')}." for each in remarks]
-    fixes = dict.fromkeys(each["fix"] for each in remarks if each.get("fix"))
-    return replace(verdict, sentences=(*verdict.sentences, *told, *(f"To try: {fix}." for fix in fixes)))
 
 
 def steps(record: RunFolder) -> list[Row]:

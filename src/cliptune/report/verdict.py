@@ -1,4 +1,4 @@
-"""The verdict in plain language: a gain is claimed only where the paired test finds one."""
+"""The verdict on several runs in plain language (on one: answer.py): nobody is ahead whom no paired test finds so."""
 
 from collections.abc import Sequence
 
@@ -6,79 +6,10 @@ from cliptune.report import words
 from cliptune.report.blocks import Kind, Verdict
 from cliptune.report.compare import Named, Place, leader, told_apart
 from cliptune.report.pairs import Pairs, seen_from
-from cliptune.report.read import Record
-from cliptune.report.tables import Row, every_test, headline, paired_test, retention, why_unpaired
 from cliptune.report.ties import is_ahead, is_better, on_these
 from cliptune.statistics import ENOUGH_DRAWS
 
 FEW = f"Whether other draws of training images agree, no fewer than {ENOUGH_DRAWS} seeds tell."
-LEADS = {
-    "gain": "Adapting helped.",
-    "loss": "Adapting hurt.",
-    "even": "No difference that this test can tell from chance.",
-    "unknown": "There is no zero-shot number to compare with.",
-}
-
-
-def of_one(record: Record) -> Verdict:
-    """One run against zero-shot on the same images."""
-    row, pair = headline(record), paired_test(record)
-    if row["accuracy"] is None:
-        return Verdict("unknown", "No accuracy was measured in this run.", (forgotten(record),))
-    after = f"{words.percent(row['accuracy'])} ({words.interval(row['interval'])})"
-    if record.method.replace("-", "_") == "zero_shot":
-        return Verdict("unknown", "This run is zero-shot itself: nothing was adapted.", (f"It reaches {after}.",))
-    if row["zero_shot"] is None:
-        return Verdict("unknown", LEADS["unknown"], (f"After adapting: {after}.", forgotten(record)))
-    numbers = f"After {after}, zero-shot {words.percent(row['zero_shot'])}: {words.points(row['gain'])} points"
-    if pair:
-        numbers += (
-            f"; {words.these(pair['fixed'], 'image')} fixed, {pair['broken']:,} broken, {words.p_value(pair['p'])}."
-        )
-    else:
-        numbers += f". No paired test: {why_unpaired(record)}, so only intervals that lie apart count as a difference."
-    kind = judge(row, pair)
-    if others := [each for each in every_test(record) if each["test"] != record.main]:
-        told = "; ".join(
-            f"{each['test']} {words.percent(each['zero_shot'])} → {words.percent(each['accuracy'])} "
-            f"({words.points(each['gain'])} points)"
-            for each in others[:4]
-        )
-        numbers = f"On {record.main}: {numbers} Besides: {told}."
-    return Verdict(kind, LEADS[kind], (numbers, forgotten(record)))
-
-
-def judge(row: Row, pair: Row | None) -> Kind:
-    """By McNemar's test where images are paired, else by whether the two 95 % intervals lie apart."""
-    if pair is not None:
-        if pair["p"] >= words.SIGNIFICANT:
-            return "even"
-        return "gain" if pair["fixed"] > pair["broken"] else "loss"
-    after, before = row["interval"], row["zero_shot_interval"]
-    if not after or not before or (after[0] <= before[1] and before[0] <= after[1]):
-        return "even"
-    return "gain" if row["gain"] > 0 else "loss"
-
-
-def apart(row: Row) -> bool:
-    """Whether a retention row's two intervals lie apart."""
-    before, after = row["interval_before"], row["interval_after"]
-    return bool(before and after and (before[1] < after[0] or after[1] < before[0]))
-
-
-def forgotten(record: Record) -> str:
-    """One sentence on what the model could do before."""
-    rows = [row for row in retention(record) if row["change"] is not None]
-    if not rows:
-        return "What was forgotten: not measured."
-    told = [
-        f"{row['name']} {words.percent(row['before'])} → {words.percent(row['after'])} "
-        f"({words.points(row['change'])} points{'' if apart(row) else ', inside the intervals'})"
-        for row in sorted(rows, key=lambda row: row["change"])[:3]
-    ]
-    more = f", and {len(rows) - 3} more below" if len(rows) > 3 else ""
-    lost = any(row["change"] < 0 and apart(row) for row in rows)
-    return f"{'Forgotten' if lost else 'Not adapted for'}: {'; '.join(told)}{more}."
 
 
 def of_several(runs: Sequence[Named], found: Pairs) -> Verdict:

@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from cliptune.counted import span as span
+from cliptune.counted import these as these
+
 NOT_MEASURED = "not measured"
 SIGNIFICANT = 0.05
 
@@ -58,6 +61,15 @@ def count(value: Any) -> str:
     """1234 → '1,234'."""
     found = number(value)
     return NOT_MEASURED if found is None else f"{found:,.0f}"
+
+
+def rough(value: Any) -> str:
+    """A measured speed to two digits: 3565 → '3,600', 0.8231 → '0.82'."""
+    found = number(value)
+    if not found:
+        return NOT_MEASURED if found is None else "0"
+    digits = 1 - math.floor(math.log10(abs(found)))
+    return f"{round(found, digits):,.{max(digits, 0)}f}"
 
 
 def decimals(value: Any) -> str:
@@ -159,8 +171,3 @@ def distinct(names: Sequence[Any], longest: int) -> list[str]:
     cut = [short(" ".join(["…" * bool(alike), *parts[alike:]]).strip(), longest) for parts in split]
     seen = Counter(cut)
     return [text if seen[text] == 1 else f"{text[: longest - 5]} ({index})" for index, text in enumerate(cut, start=1)]
-
-
-def these(number_of: int, noun: str, plural: str = "") -> str:
-    """'1 image', '2 images', '3 classes'."""
-    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}"

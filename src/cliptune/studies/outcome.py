@@ -103,7 +103,7 @@ def figure_sections(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> list
                 found.append(Section("features", "Image features before and after", features_blocks(done)))
             case "efficiency":
                 found.append(
-                    Section("efficiency", "What it costs", [costs(costs_of(study, runs)), *papers_costs(study)])
+                    Section("efficiency", "What it costs", [*costs(costs_of(study, runs), runs), *papers_costs(study)])
                 )
     return found
 

@@ -72,7 +72,7 @@ class Cell:
             return f"not run (paper {100 * self.paper:.1f})" if self.paper is not None else "not run"
         told = f"{100 * self.mean:.1f}" + (f" ± {100 * self.deviation:.1f}" if self.deviation is not None else "")
         if self.missing:
-            return f"{told}, {self.missing} runs missing"
+            return f"{told}, {words.these(self.missing, 'run')} missing"
         return told if self.paper is None else f"{told} (paper {100 * self.paper:.1f}, {words.points(self.difference)})"
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cliptune import recipe as recipes
+from cliptune.counted import these
 from cliptune.errors import UserError
 from cliptune.recipe import Recipe
 from cliptune.runs import run_name
@@ -126,7 +127,7 @@ class Job:
         words = [self.label, self.recipe.data.name, self.recipe.model.name, protocol.target, f"seed {protocol.seed}"]
         shots = protocol.shots
         unit = "image" if self.recipe.task == "segment" else "shot"
-        words.insert(3, "" if isinstance(shots, str) else f"{shots} {unit}{'s' if shots > 1 else ''}")
+        words.insert(3, "" if isinstance(shots, str) else these(shots, unit))
         return ", ".join(word for word in words if word)
 
 

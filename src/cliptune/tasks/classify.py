@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -224,15 +225,28 @@ def to_csv(predictions: Predictions, paths: Sequence[str], classes: Sequence[str
 
 
 def gallery(before: Predictions, after: Predictions, most: int = 8) -> dict[str, list[int]]:
-    """Rows worth a look: fixed and broken against `before`, most surely right (best) and wrong (worst)."""
+    """Rows worth a look: fixed and broken against `before`, most surely right (best) and wrong (worst).
 
-    def top(mask: np.ndarray) -> list[int]:
-        rows = np.flatnonzero(mask)
-        return [int(row) for row in rows[np.argsort(-after.score[rows], kind="stable")][:most]]
-
+    Every class has its most certain image before one has a second. No image is shown twice: best leaves out what is
+    shown as fixed, worst what is shown as broken.
+    """
+    fixed = surest(after, ~before.correct & after.correct, most)
+    broken = surest(after, before.correct & ~after.correct, most)
     return {
-        "fixed": top(~before.correct & after.correct),
-        "broken": top(before.correct & ~after.correct),
-        "best": top(after.correct),
-        "worst": top(~after.correct),
+        "fixed": fixed,
+        "broken": broken,
+        "best": surest(after, after.correct, most, fixed),
+        "worst": surest(after, ~after.correct, most, broken),
     }
+
+
+def surest(predictions: Predictions, mask: np.ndarray, most: int, without: Sequence[int] = ()) -> list[int]:
+    """The rows of `mask` [n] with the highest scores, class by class in turn, but for those of `without`."""
+    rows = np.setdiff1d(np.flatnonzero(mask), np.asarray(without, dtype=int))
+    rows = rows[np.argsort(-predictions.score[rows], kind="stable")]
+    times: Counter[int] = Counter()
+    turn = np.zeros(len(rows), dtype=int)
+    for index, label in enumerate(predictions.labels[rows]):
+        turn[index] = times[int(label)]
+        times[int(label)] += 1
+    return [int(row) for row in rows[np.argsort(turn, kind="stable")][:most]]

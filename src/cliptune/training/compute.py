@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
+from cliptune.counted import these
 from cliptune.errors import UserError
 from cliptune.recipe import SMALL_BACKBONE
 from cliptune.training.distributed import Group, group_of
@@ -178,7 +179,8 @@ def check_processes(device: str) -> None:
         and (gpus := torch.cuda.device_count()) < here
         and (gpus > 1 or "CUDA_VISIBLE_DEVICES" not in os.environ)
     ):
-        raise UserError(f"{here} processes for {gpus} GPUs", f"give torchrun --nproc-per-node {gpus}, or --device cpu")
+        what = f"{here} processes for {these(gpus, 'GPU')}"
+        raise UserError(what, f"give torchrun --nproc-per-node {gpus}, or --device cpu")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from cliptune.counted import these
 from cliptune.errors import UserError
 from cliptune.methods.base import Adapter, Phase, fill
 from cliptune.recipe import Recipe
@@ -65,7 +66,8 @@ def refuse_long_warmup(recipe: Recipe, images: int) -> None:
     """
     steps = steps_of(recipe, images)
     if recipe.method.phases() and recipe.train.warmup_steps >= steps:
-        raise UserError(f"train.warmup_steps = {recipe.train.warmup_steps} of {steps} steps", "warm up for fewer steps")
+        what = f"train.warmup_steps = {recipe.train.warmup_steps} of {these(steps, 'step')}"
+        raise UserError(what, "warm up for fewer steps")
 
 
 class Validation:

@@ -1,0 +1,120 @@
+"""Which number a run's page, its verdict and the terminal begin with, and what guessing would reach.
+
+    base and novel tested        their harmonic mean, the protocol's measure
+    unequal classes in the test  the mean over classes: the largest has more than `UNEQUAL` times the smallest's images
+    else                         accuracy
+
+Accuracy always stands beside it. Chance is 1 / c for c classes, for the mean over classes as for the accuracy of
+somebody who guesses all classes alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cliptune.counted import span
+from cliptune.report import words
+from cliptune.report.read import Measure, Record
+from cliptune.statistics import harmonic
+
+UNEQUAL = 1.5
+HALVES = ("base", "novel")
+
+Kind = Literal["accuracy", "class mean", "harmonic mean"]
+TITLES: Mapping[Kind, str] = {
+    "accuracy": "accuracy",
+    "class mean": "mean over classes",
+    "harmonic mean": "harmonic mean of base and novel",
+}
+
+
+@dataclass(frozen=True)
+class Leading:
+    """The number that leads, after and zero-shot, fractions; None where it was not measured."""
+
+    kind: Kind
+    after: float | None
+    before: float | None
+    chance: float | None
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.kind]
+
+    @property
+    def gain(self) -> float | None:
+        return None if self.after is None or self.before is None else self.after - self.before
+
+
+def leading(record: Record) -> Leading:
+    """The number that leads a run."""
+    after, before = record.after(), record.before()
+    both = record.harmonic_mean()
+    if both[0] is not None:
+        return Leading("harmonic mean", *both, _chance_of_halves(record))
+    chance = chance_of(record)
+    if after is not None and is_unequal(after):
+        means = [words.number(found.extra.get("macro_accuracy")) if found else None for found in (after, before)]
+        if means[0] is not None:
+            return Leading("class mean", means[0], means[1], chance)
+    return Leading("accuracy", after.accuracy if after else None, before.accuracy if before else None, chance)
+
+
+def class_sizes(measure: Measure) -> dict[str, int]:
+    """Test images by class, of those that have some; empty where the run does not tell."""
+    listed = measure.extra.get("per_class")
+    if not isinstance(listed, Mapping):
+        return {}
+    sizes = {str(name): words.number(found.get("n")) for name, found in listed.items() if isinstance(found, Mapping)}
+    return {name: int(n) for name, n in sizes.items() if n}
+
+
+def is_unequal(measure: Measure) -> bool:
+    """Whether a test's classes differ so much in size that accuracy is mostly about the large ones."""
+    sizes = class_sizes(measure).values()
+    return len(sizes) > 1 and max(sizes) > UNEQUAL * min(sizes)
+
+
+def told_unequal(measure: Measure) -> str:
+    """Why the mean over classes leads, in words."""
+    sizes = class_sizes(measure)
+    largest = max(sizes, key=lambda name: sizes[name])
+    share = sizes[largest] / sum(sizes.values())
+    return (
+        f"The test's classes are unequal ({span(sizes.values(), 'image', to=' to ')} a class), so the mean over "
+        f"classes leads: every class counts alike. Always answering '{words.short(largest, 40)}' would give an "
+        f"accuracy of {words.percent(share)}."
+    )
+
+
+def chance_of(record: Record, test: str | None = None) -> float | None:
+    """What guessing reaches on a named test, by default the main one; None where its classes are not told."""
+    test = test or record.main
+    found = record.section("tests").get(test or "")
+    classes = words.number(found.get("classes")) if isinstance(found, Mapping) else None
+    if classes is None and test == record.main:
+        classes = len(record.classes)
+    return 1 / classes if classes else None
+
+
+def _chance_of_halves(record: Record) -> float | None:
+    base, novel = (chance_of(record, half) for half in HALVES)
+    return None if base is None or novel is None else harmonic(base, novel)
+
+
+def beside_chance(measure: Measure | None, chance: float | None) -> str:
+    """'below chance' or 'at chance', where the 95 % interval does not lie above it; else empty.
+
+    Of a test with unequal classes the mean over classes counts where it is known, with the accuracy's interval: an
+    accuracy above chance is no knowledge where one class is most of the test.
+    """
+    if measure is None or chance is None or measure.interval is None:
+        return ""
+    value = measure.accuracy
+    mean = words.number(measure.extra.get("macro_accuracy"))
+    if mean is not None and is_unequal(measure):
+        value = min(value, mean)
+    low, high = (end + value - measure.accuracy for end in measure.interval)
+    if high < chance:
+        return "below chance"
+    return "at chance" if low <= chance else ""

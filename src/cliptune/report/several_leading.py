@@ -1,0 +1,183 @@
+"""Which numbers a comparison begins with: leading.py over several runs, and the answer in words."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from cliptune.report import answer, resampled, verdict, words
+from cliptune.report.blocks import Kind, Verdict
+from cliptune.report.captions import at, at_shots, spread
+from cliptune.report.compare import Named, Place, told_apart
+from cliptune.report.leading import HALVES, leading
+from cliptune.report.pairs import Pairs
+from cliptune.report.read import Record
+from cliptune.report.tables import Column, Row, paired_test, retention
+from cliptune.statistics import mean_and_deviation
+
+Runs = Sequence[Named[Record]]
+
+
+def with_leading(rows: Sequence[Row], runs: Runs) -> list[Row]:
+    """Rows of `compare.groups`, each with `lead`: what leads its runs, mean over seeds; base and novel too."""
+    gathered: dict[tuple, list[Record]] = defaultdict(list)
+    for each in runs:
+        gathered[(each.cell.place, each.label, each.cell.shots)].append(each.record)
+    places = [Place(row["data"], row["model"], row["protocol"]) for row in rows]
+    return [row | _lead(gathered[(place, row["label"], row["shots"])]) for place, row in zip(places, rows)]
+
+
+def _lead(records: Sequence[Record]) -> Row:
+    leads = [leading(record) for record in records]
+    mean, deviation = mean_and_deviation([lead.after for lead in leads if lead.after is not None])
+    before, _ = mean_and_deviation([lead.before for lead in leads if lead.before is not None])
+    gain, gain_deviation = mean_and_deviation([lead.gain for lead in leads if lead.gain is not None])
+    halves: Row = {}
+    for half in HALVES:
+        after = [found.accuracy for record in records if (found := record.after(half))]
+        zero_shot = [found.accuracy for record in records if (found := record.before(half))]
+        halves |= {half: mean_and_deviation(after)[0], f"{half}_zero_shot": mean_and_deviation(zero_shot)[0]}
+    return {
+        "lead": leads[0].kind,
+        "lead_title": leads[0].title,
+        "lead_mean": mean,
+        "lead_deviation": deviation,
+        "lead_zero_shot": before,
+        "lead_gain": gain,
+        "lead_gain_deviation": gain_deviation,
+        "lead_interval": _interval(records[0]) if len(records) == 1 else None,
+        "chance": leads[0].chance,
+        **halves,
+    }
+
+
+def _interval(record: Record) -> tuple[float, float] | None:
+    """The 95 % interval of a single run's leading number over test images; None where its files do not tell it."""
+    kind, after = leading(record).kind, record.after()
+    if kind == "accuracy":
+        return after.interval if after else None
+    if kind == "class mean":
+        found, before = record.predictions, record.zero_shot_predictions
+        if found is None or before is None or not paired_test(record):
+            return None
+        return resampled.class_mean(found.labels, before.correct, found.correct).after
+    pairs = [pair for half in HALVES if (pair := answer.pair_of(record, half))]
+    return resampled.harmonic_mean(pairs).after if len(pairs) == len(HALVES) else None
+
+
+def as_drawn(rows: Sequence[Row]) -> list[Row]:
+    """Rows as figures, tiles and captions read them: what leads stands under 'accuracy'."""
+    keys = ("zero_shot", "deviation", "gain", "gain_deviation", "interval")
+    return [row | {"accuracy": row["lead_mean"]} | {key: row[f"lead_{key}"] for key in keys} for row in rows]
+
+
+def measured_as(rows: Sequence[Row]) -> str:
+    """What leads all the rows; 'result' where they differ."""
+    titles = {row["lead_title"] for row in rows}
+    return titles.pop() if len(titles) == 1 else "result"
+
+
+def lead_columns(rows: Sequence[Row]) -> list[Column]:
+    """What leads, beside zero-shot; then base and novel, or the accuracy, where those do not lead."""
+    kinds = {row["lead"] for row in rows}
+    title = "mean" if kinds == {"accuracy"} else measured_as(rows)
+    columns = [
+        Column("runs", "runs", words.count),
+        *([Column("lead_title", "measure")] if len(kinds) > 1 else []),
+        Column("lead_mean", title, words.percent),
+        Column("lead_deviation", "± s.d., points", spread),
+        Column("lead_zero_shot", "zero-shot", words.percent),
+        Column("lead_gain", "gain, points", words.points),
+    ]
+    if "harmonic mean" in kinds:
+        for half in HALVES:
+            columns.append(Column(half, half, words.percent))
+            columns.append(Column(f"{half}_zero_shot", f"{half}, zero-shot", words.percent))
+    if "class mean" in kinds:
+        columns.append(Column("accuracy", "accuracy", words.percent))
+    if len({row["data"] for row in rows}) > 1:
+        columns.append(Column("chance", "chance", words.percent))
+    return columns
+
+
+def of_several(runs: Runs, found: Pairs, rows: Sequence[Row]) -> Verdict:
+    """Who is ahead where there are several methods; of data with one method, how it stands to zero-shot.
+
+    Args:
+        rows: of `with_leading`.
+    """
+    places = list(dict.fromkeys(each.cell.place for each in runs))
+    labels = {place: {each.label for each in runs if each.cell.place == place} for place in places}
+    several = [place for place in places if len(labels[place]) > 1]
+    alone = [each for each in runs if each.cell.place not in several]
+    if not several:
+        return beside_zero_shot(alone)
+    told = verdict.of_several([each for each in runs if each.cell.place in several], found)
+    besides = list(beside_zero_shot(alone).sentences) if alone else []
+    leads = [each for place in several if (each := _of_place(place, places, rows))]
+    if not leads:
+        return Verdict(told.kind, told.lead, [*told.sentences, *besides])
+    kind: Kind = "unknown" if told.kind == "unknown" else "even"
+    sentences = [text for _, texts in leads for text in texts[1:]]
+    first, *others = [texts[0] for _, texts in leads]
+    what = " and ".join(dict.fromkeys(which for which, _ in leads))
+    return Verdict(kind, first, [*others, *sentences, f"Of {what}: {told.lead}", *told.sentences, *besides])
+
+
+def _of_place(place: Place, places: Sequence[Place], rows: Sequence[Row]) -> tuple[str, list[str]] | None:
+    """What leads at a place where that is not the accuracy: of what the paired tests speak, and sentences."""
+    known = [row for row in at(rows, place) if row["lead_mean"] is not None]
+    if not known or all(row["lead"] == "accuracy" for row in known):
+        return None
+    here, said = at_shots(known)
+    here = sorted(here, key=lambda row: -row["lead_mean"])
+    title = here[0]["lead_title"]
+    where = f"{told_apart(place, places)}, {title}" if len(places) > 1 else f"{title[0].upper()}{title[1:]}"
+    ranked = ", ".join(f"{row['label']} {words.percent(row['lead_mean'])}" for row in here)
+    zero_shot = words.percent(here[0]["lead_zero_shot"])
+    texts = [f"{where}{said}: {ranked}; zero-shot {zero_shot}."]
+    if here[0]["lead"] == "harmonic mean":
+        texts += [f"{row['label']}: {_moved(row, 'base')}, {_moved(row, 'novel')}." for row in here]
+        return "base classes alone", texts
+    ranked = ", ".join(f"{row['label']} {words.percent(row['accuracy'])}" for row in here)
+    texts.append(f"The test's classes are unequal, so the mean over classes leads. Accuracy: {ranked}.")
+    return "accuracy alone", texts
+
+
+def _moved(row: Row, half: str) -> str:
+    after, before = row[half], row[f"{half}_zero_shot"]
+    if after is None or before is None:
+        return f"{half} {words.percent(after)}"
+    lost = " (lost)" if after < before and half == "novel" else ""
+    return f"{half} {words.percent(before)} → {words.percent(after)}{lost}"
+
+
+def beside_zero_shot(runs: Runs) -> Verdict:
+    """Runs that nothing is to be compared with: on which data each is better than the untouched backbone."""
+    by_kind: dict[Kind, list[str]] = defaultdict(list)
+    for each in runs:
+        gain = leading(each.record).gain
+        moved = "" if gain is None else f" {words.points(gain)} points"
+        by_kind[answer.of_one(each.record).kind].append(f"{each.label}, {each.cell}{moved}")
+    better, all_runs = len(by_kind["gain"]), words.these(len(runs), "run")
+    titles: dict[Kind, str] = {
+        "gain": "Better than zero-shot",
+        "loss": "Worse",
+        "even": "No clear difference",
+        "unknown": "Nothing to compare with",
+    }
+    told = [f"{title}: {'; '.join(by_kind[kind])}." for kind, title in titles.items() if by_kind[kind]]
+    kinds = {kind for kind, texts in by_kind.items() if texts}
+    kind: Kind = kinds.pop() if len(kinds) == 1 else "even"
+    return Verdict(kind, f"Better than zero-shot in {better} of {all_runs}; no two methods share data.", told)
+
+
+def without_chance(rows: Sequence[Row], runs: Sequence[Named[Any]]) -> tuple[list[Row], list[str]]:
+    """Rows without what was forgotten of things the untouched backbone does not know; notes on what is left out."""
+    unknown = {row["name"]: row for each in runs for row in retention(each.record) if row["at_chance"]}
+    kept = [row | {"retention": {k: v for k, v in row["retention"].items() if k not in unknown}} for row in rows]
+    notes = [
+        f"{name} is left out: the untouched backbone is at chance there ({words.percent(row['before'])}, guessing "
+        f"{words.percent(row['chance'])}), so a change tells nothing."
+        for name, row in unknown.items()
+    ]
+    return kept, notes
