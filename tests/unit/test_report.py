@@ -314,7 +314,7 @@ class TestRefusals:
 
     def test_broken_json(self, tmp_path):
         (tmp_path / "run.json").write_text('{"status": ')
-        with pytest.raises(UserError, match="broken JSON"):
+        with pytest.raises(UserError, match=r"run.json is broken"):
             write_report([tmp_path])
 
     @pytest.mark.parametrize(
