@@ -200,7 +200,7 @@ Test accuracy in per cent, preset `small` as it stands, seeds {", ".join(map(str
 classes and where they come from. *digits*, *shapes*, *combinations*: drawn or shipped, the embedded mini CLIP. *wide*,
 *Caltech-101*: photographs, a CLIP of 3.3 M parameters that knows little of them. *wide* has 16 images a class, of which
 8 are in its train split: at 16 shots those 8. Rates were chosen on validation images with another seed
-([decision 0016](decisions/0016-small-preset.md)); nothing was chosen on these test images. A star: the run itself notes
+([decision 0017](decisions/0017-small-preset.md)); nothing was chosen on these test images. A star: the run itself notes
 that its loss has hardly fallen, or that it ends surely below zero-shot or a linear probe on its own validation
 images.{left}
 

@@ -11,7 +11,7 @@ Answering all c classes alike costs ln c. A run that starts above it, as a backb
 down to ln c by forgetting alone, so the fall counts from there. Below half of it the backbone chooses as if among √c
 classes: it knows them, and a loss that stays says nothing. In between, a run on 101 classes that had learned next to
 nothing ended at 0.89 of ln c, and one that had reached half of the probe's accuracy at 0.77
-(docs/decisions/0016-small-preset.md).
+(docs/decisions/0017-small-preset.md).
 """
 
 import json

@@ -17,7 +17,7 @@ regularised second moments, h = xᵀAx and e = (y − Wᵀx) / (1 − h), the im
 mirror image z, without the image, are Wᵀz − (zᵀAx) e.
 
 The images are those of the train and validation splits, the same for every seed and number of shots; the test split is
-not opened. docs/decisions/0017-mirroring.md has what was measured.
+not opened. docs/decisions/0019-mirroring.md has what was measured.
 """
 
 import math
