@@ -231,13 +231,12 @@ class TestRemarks:
     def test_windows_paths_are_paths(self, tmp_path):
         assert remarks(self.record(tmp_path, ("0", "1"), r"C:\photos"))
 
-    def test_warnings_of_the_run_are_listed(self, tmp_path):
-        folder = write_run(
-            tmp_path / "run", steps=1, gallery=False, warnings=["plain", {"what": "the loss stayed", "fix": "longer"}]
-        )
-        told = one_run.page_of(read_record(folder)).verdict.sentences
-        assert "Note: plain." in told
-        assert "Note: the loss stayed. To do: longer." in told
+    def test_what_the_run_noted_of_its_training_is_listed(self, tmp_path):
+        noted = {"remarks": [{"what": "below the probe"}, {"what": "the loss stayed", "fix": "longer"}]}
+        record = read_record(write_run(tmp_path / "run", steps=1, gallery=False))
+        sentences = one_run.page_of(Record(record.folder, dict(record.run) | {"learning": noted})).verdict.sentences
+        assert "Note: below the probe." in sentences
+        assert "Note: the loss stayed. To do: longer." in sentences
 
 
 class TestForgotten:

@@ -13,7 +13,7 @@ from cliptune.progress import Bar, note_of
 from cliptune.recipe_presets import is_trained_by_steps
 from cliptune.report.leading import HALVES, leading, told_unequal
 from cliptune.report.read import Record, RunFolder
-from cliptune.report.remarks import remarks_on_numbers, written
+from cliptune.report.remarks import fixes_once, remarks_on_numbers, written
 from cliptune.report.tables import every_test, retention
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
@@ -160,7 +160,8 @@ def describe_result(run: "Run") -> None:
         output.say(f"  known against unknown, AUROC: zero-shot {percent(was)} → after {percent(now)}")
     for line in forgotten_lines(folder):
         output.say(f"  {line}")
-    for remark in written(folder) if run.task == "segment" else remarks_on_numbers(Record(run.folder, record)):
+    listed = written(folder) if run.task == "segment" else remarks_on_numbers(Record(run.folder, record))
+    for remark in fixes_once(listed):
         output.say(f"  note: {remark.what}")
         if remark.fix:
             output.say(f"        {remark.fix}")

@@ -1,6 +1,6 @@
 """What somebody should know before reading a run's numbers, each with what to do about it; from run.json alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -73,7 +73,15 @@ def written(record: RunFolder) -> list[Remark]:
     ]
 
 
-def noted(verdict: Verdict, found: list[Remark]) -> Verdict:
+def fixes_once(listed: Sequence[Remark]) -> list[Remark]:
+    """The remarks, each fix on the last one that asks for it."""
+    later = [{remark.fix for remark in listed[place + 1 :]} for place in range(len(listed))]
+    return [Remark(remark.what, "" if remark.fix in fixes else remark.fix) for remark, fixes in zip(listed, later)]
+
+
+def noted(verdict: Verdict, listed: Sequence[Remark]) -> Verdict:
     """A verdict with remarks after its sentences."""
-    told = [f"Note: {each.what}.{f' To do: {each.fix}.' if each.fix else ''}" for each in found]
-    return replace(verdict, sentences=(*verdict.sentences, *told))
+    sentences = [
+        f"Note: {remark.what}.{f' To do: {remark.fix}.' if remark.fix else ''}" for remark in fixes_once(listed)
+    ]
+    return replace(verdict, sentences=(*verdict.sentences, *sentences))
