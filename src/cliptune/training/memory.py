@@ -45,6 +45,11 @@ def bytes_per_image(model: "CLIPModel", plain: bool = False) -> int:
     return bytes_of(model, "vision", image_tokens(model), plain)
 
 
+def forward_bytes(model: "CLIPModel") -> int:
+    """Activations of one image in the vision tower while nothing is kept for a backward pass: one block's."""
+    return 4 * image_tokens(model) * model.config.vision_config.hidden_size * PASSING
+
+
 def image_tokens(model: "CLIPModel") -> int:
     """Patches of an image and the class token."""
     config = model.config.vision_config
