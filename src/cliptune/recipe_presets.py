@@ -68,7 +68,7 @@ def preset_of(method: "type[Method]", preset: str, segment: Mapping[str, Any] | 
     return {**task, **own}
 
 
-def is_trained_by_steps(method: Method) -> bool:
+def is_trained_by_steps(method: "Method") -> bool:
     """Whether a method descends a gradient."""
     return any(phase.kind == "gradient" for phase in method.phases())
 
