@@ -16,7 +16,7 @@ from cliptune.datasets.base import Augment, ImageSet, prompts
 from cliptune.datasets.class_names import refuse_equal_prompts, refuse_names_that_are_no_text
 from cliptune.datasets.code import typed_code
 from cliptune.datasets.episodes import Episode, Test, readable
-from cliptune.datasets.pixels import Pixels
+from cliptune.datasets.pixels import CACHE_BYTES, Pixels
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.datasets.templates import ensemble as template_ensemble
 from cliptune.errors import UserError
@@ -37,9 +37,6 @@ from cliptune.training.loop import AnyLesson, Lesson, stream_seed
 from cliptune.training.losses import self_consistency
 from cliptune.training.memory import chunks_for, standing_bytes
 from cliptune.training.mirroring import UNKNOWN, Mirroring, decide
-
-TEST_CACHE_BYTES = 4 << 30
-"""decoded test images that are kept between measuring the backbone and measuring the adapter"""
 
 
 class AnyPlan(Protocol):
@@ -126,7 +123,7 @@ class Plan:
 
     def test_pixels(self, test: Test) -> Pixels:
         """The images of a test; all tests together keep as many decoded ones as a single one would."""
-        share = TEST_CACHE_BYTES // len(self.episode.tests)
+        share = CACHE_BYTES // len(self.episode.tests)
         return Pixels(test.imageset, test.items, self.backbone.preprocess, cache_bytes=share)
 
     def tokens_of(self, test: Test) -> Tensor:

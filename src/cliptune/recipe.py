@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from cliptune import registry, settings
 from cliptune.errors import UserError
 from cliptune.files import user_path
 from cliptune.methods import METHODS
-from cliptune.methods.base import Method
 from cliptune.models.shortcuts import Shortcuts
 from cliptune.protocols import shots_of
 from cliptune.recipe_numbers import check_numbers
@@ -33,6 +33,9 @@ from cliptune.recipe_tables import (
 )
 from cliptune.texts import read_text
 
+if TYPE_CHECKING:
+    from cliptune.methods.base import Method
+
 SMALL_BACKBONE = 20_000_000
 """parameters under which `preset = "auto"` takes the small preset"""
 
@@ -41,7 +44,7 @@ SMALL_BACKBONE = 20_000_000
 class Recipe:
     """All that determines a run."""
 
-    method: Method
+    method: "Method"
     preset: str = "paper"
     """whose defaults were taken: paper or small"""
     data: DataSettings = field(default_factory=DataSettings)
@@ -119,7 +122,7 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def find_method(name: str) -> type[Method]:
+def find_method(name: str) -> "type[Method]":
     """The class registered under a method's name."""
     return registry.lookup(name, METHODS, "method")
 
@@ -172,7 +175,56 @@ def assemble(
     preset: str = "auto",
     parameters: int | None = None,
 ) -> Recipe:
-    """A recipe from plain tables (see `resolve`)."""
+    """A recipe from plain tables (see `resolve`).
+
+    Raises:
+        UserError: see `draft`; a setting that the method does not take.
+    """
+    merged, chosen = _layers(tables, options or {}, preset, parameters)
+    segments = bool(merged["segment"]) or "segment" in tables
+    _draft(merged, segments)  # before the method's class is imported, and torch with it
+    method_class = find_method(str(merged["method"].pop("name")))
+    fill(merged, preset_of(method_class, chosen, merged["segment"] if segments else None))
+    method = settings.build(method_class, merged["method"])
+    sections = _sections(merged, segments)
+    _refuse_foreign(method, sections)
+    return Recipe(method=method, preset=chosen, **sections)
+
+
+def draft(
+    tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any] | None = None, preset: str = "auto"
+) -> Recipe:
+    """A recipe without a preset's values. Its method has a name and no settings: the class is not imported, nor torch.
+
+    Raises:
+        UserError: a table, setting or method that does not exist, or a wrong value.
+    """
+    merged, _ = _layers(tables, options or {}, preset, None)
+    return _draft(merged, bool(merged["segment"]) or "segment" in tables)
+
+
+def _draft(merged: Mapping[str, dict[str, Any]], segments: bool) -> Recipe:
+    name = registry.find(str(merged["method"].get("name")), METHODS, "method")
+    hints = settings.declared(METHODS[name])
+    for key, value in merged["method"].items():
+        if key == "name":
+            continue
+        _refuse_bare(key, name, hints)
+        settings.refuse_unknown(key, hints)
+        if (hint := hints[key]) is not None:
+            settings.convert(value, hint, key)
+    method: Any = SimpleNamespace(name=name)
+    return Recipe(method, **_sections(merged, segments))
+
+
+def _sections(merged: Mapping[str, dict[str, Any]], segments: bool) -> dict[str, Any]:
+    return {name: settings.build(KINDS[name], merged[name], name) for name in SECTIONS if name != "segment" or segments}
+
+
+def _layers(
+    tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any], preset: str, parameters: int | None
+) -> tuple[dict[str, dict[str, Any]], str]:
+    """A recipe's tables with the options laid over them, and the preset that is taken: paper or small."""
     unknown = [section for section in tables if section not in (*SECTIONS, "method", "recipe")]
     if unknown:
         close = registry.nearest(unknown[0], SECTIONS)
@@ -186,8 +238,8 @@ def assemble(
     chosen = _preset(preset if preset != "auto" else header.preset, parameters)
     for key in foreign_lengths(tables, chosen):
         del merged["train"][key]
-    overlay(merged["train"], options or {})
-    for key, value in (options or {}).items():
+    overlay(merged["train"], options)
+    for key, value in options.items():
         if key in ("name", "method.name"):
             raise UserError(
                 f"{key} = {value!r}: the method is not a setting", f"type it first: cliptune train {value} …"
@@ -200,21 +252,10 @@ def assemble(
                 f"sections: {', '.join(['method', *SECTIONS])}" if not close else f"did you mean {close[0]}.{name}?",
             )
         merged[section or "method"][name] = value
-    method_class = find_method(str(merged["method"].pop("name")))
-    for key in options or {}:
-        if "." not in key:
-            _refuse_bare(key, method_class)
-    segments = bool(merged["segment"]) or "segment" in tables
-    fill(merged, preset_of(method_class, chosen, merged["segment"] if segments else None))
-    sections: dict[str, Any] = {
-        name: settings.build(KINDS[name], merged[name], name) for name in SECTIONS if name != "segment" or segments
-    }
-    method = settings.build(method_class, merged["method"])
-    _refuse_foreign(method, sections)
-    return Recipe(method=method, preset=chosen, **sections)
+    return merged, chosen
 
 
-def _refuse_foreign(method: Method, sections: Mapping[str, Any]) -> None:
+def _refuse_foreign(method: "Method", sections: Mapping[str, Any]) -> None:
     """Settings that the other task alone reads."""
     task = "segment" if "segment" in sections else "classify"
     if task not in method.tasks:
@@ -239,15 +280,15 @@ def _refuse_foreign(method: Method, sections: Mapping[str, Any]) -> None:
         raise UserError(f"--protocol {sections['protocol'].name} is for classification", "few-shot or full-data")
 
 
-def _refuse_bare(key: str, method: type[Method]) -> None:
+def _refuse_bare(key: str, method: str, settings_of: Mapping[str, Any]) -> None:
     """A bare key is a setting of the method; if another table has it, say which."""
-    if key in {field.name for field in dataclasses.fields(method)}:
+    if key in settings_of:
         return
     if key in SECTIONS:
         raise UserError(f"{key}: no such setting, a table of settings", f"`cliptune show {key}` lists them")
     homes = [name for name, kind in KINDS.items() if key in {field.name for field in dataclasses.fields(kind)}]
     if homes:
-        raise UserError(f"{key}: no such setting of {method.name}", f"did you mean {homes[0]}.{key}?")
+        raise UserError(f"{key}: no such setting of {method}", f"did you mean {homes[0]}.{key}?")
 
 
 def _preset(preset: str, parameters: int | None) -> str:

@@ -3,13 +3,18 @@
 from typing import TYPE_CHECKING
 
 from cliptune.errors import UserError
+from cliptune.settings import plain
 
 if TYPE_CHECKING:
     from cliptune.recipe import Recipe
 
 
 def check_numbers(recipe: "Recipe") -> None:
-    """Refuse numbers no run can use."""
+    """Refuse numbers no run can use.
+
+    Raises:
+        UserError: a number out of its bounds.
+    """
     lowest = {
         "train.epochs": 0,
         "train.passes": 0,
@@ -38,7 +43,7 @@ def check_numbers(recipe: "Recipe") -> None:
         "segment.bce": 0,
         "segment.decoder_lr": 0,
     }
-    tables = recipe.tables()
+    tables = {section: plain(table) for section, table in vars(recipe).items() if table is not None}
     for key, bound in lowest.items():
         section, name = key.split(".")
         if section not in tables or tables[section][name] == "epoch":

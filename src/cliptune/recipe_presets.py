@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from cliptune import settings
-from cliptune.methods.base import Method
 
 if TYPE_CHECKING:
+    from cliptune.methods.base import Method
     from cliptune.recipe import Recipe
 
 FULL_DATA_EPOCHS = 10
@@ -47,7 +47,7 @@ SEGMENT_SMALL: dict[str, Any] = {
 """for the mini CLIPSeg; these and the methods' rates were chosen on validation images of world/glyphs, seed 1"""
 
 
-def preset_of(method: type[Method], preset: str, segment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def preset_of(method: "type[Method]", preset: str, segment: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a preset sets for a method: dotted key → value.
 
     Args:
@@ -68,7 +68,7 @@ def preset_of(method: type[Method], preset: str, segment: Mapping[str, Any] | No
     return {**task, **own}
 
 
-def is_trained_by_steps(method: Method) -> bool:
+def is_trained_by_steps(method: "Method") -> bool:
     """Whether a method descends a gradient."""
     return any(phase.kind == "gradient" for phase in method.phases())
 

@@ -9,10 +9,14 @@ from typing import Any
 from cliptune.errors import UserError
 
 
-def nearest(name: str, names: Iterable[str], n: int = 1) -> list[str]:
-    """The names most like `name`, ignoring case, '-' and '_'; at most `n`, best first, possibly none."""
+def nearest(name: str, names: Iterable[str], n: int = 1, cutoff: float = 0.5) -> list[str]:
+    """The names most like `name`, ignoring case, '-' and '_'; at most `n`, best first, possibly none.
+
+    Args:
+        cutoff: how alike they have to be, difflib's ratio.
+    """
     known = {plain(other): other for other in names}
-    return [known[match] for match in difflib.get_close_matches(plain(name), list(known), n=n, cutoff=0.5)]
+    return [known[match] for match in difflib.get_close_matches(plain(name), list(known), n=n, cutoff=cutoff)]
 
 
 def plain(name: str) -> str:

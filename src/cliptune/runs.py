@@ -13,21 +13,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from cliptune import settings
 from cliptune.datasets.base import prompts
 from cliptune.errors import UserError
 from cliptune.files import read_json, read_tensors, short, user_path, write_tensors, write_text
-from cliptune.methods.base import Adapter
-from cliptune.methods.with_decoder import WithDecoder, reopen
-from cliptune.models import segmenter
-from cliptune.models.backbone import Backbone, Identity, load
 from cliptune.models.shortcuts import Shortcuts
 from cliptune.recipe import Recipe, find_method
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a record is read without torch: what is wrong with a run folder is told at once
+    import torch
+
     from cliptune.inputs import Images
+    from cliptune.methods.base import Adapter
+    from cliptune.models.backbone import Backbone
 
 
 TOP = 5
@@ -49,7 +47,7 @@ class Run:
     def __init__(
         self,
         folder: str | Path,
-        backbone: Backbone | None = None,
+        backbone: "Backbone | None" = None,
         record: Mapping[str, Any] | None = None,
         model: str | Path | None = None,
     ):
@@ -123,12 +121,15 @@ class Run:
         return settings.build(Shortcuts, dict(self.record["recipe"].get("shortcuts", {})), "shortcuts")
 
     @functools.cached_property
-    def backbone(self) -> Backbone:
+    def backbone(self) -> "Backbone":
         """The backbone it was made on, or the one that was named on opening; the adapter compares their hashes.
 
         Raises:
             UserError: it is not where it was, or cannot be loaded.
         """
+        from cliptune.models import segmenter
+        from cliptune.models.backbone import load
+
         if self._backbone is not None:
             return self._backbone
         name = str(self._model) if self._model is not None else self._recorded_model()
@@ -148,15 +149,17 @@ class Run:
             )
         return source
 
-    def to(self, device: torch.device | str) -> "Run":
+    def to(self, device: "torch.device | str") -> "Run":
         """Work on `device` from now on; the adapter is attached anew where the backbone moves."""
+        import torch
+
         if self.backbone.device != torch.device(device):
             self.backbone.to(device)
             self.__dict__.pop("adapter", None)
         return self
 
     @functools.cached_property
-    def adapter(self) -> Adapter:
+    def adapter(self) -> "Adapter":
         return open_adapter(self.folder / "adapter", self.backbone)
 
     def predict(
@@ -284,8 +287,10 @@ def run_name(recipe: Recipe) -> str:
     return "-".join([*words, f"s{chosen.seed}"]).replace(" ", "_").lower()
 
 
-def save_adapter(folder: Path, adapter: Adapter, card: str) -> None:
+def save_adapter(folder: Path, adapter: "Adapter", card: str) -> None:
     """adapter.safetensors, adapter.json (settings, sites, backbone identity, facts), README.md."""
+    from cliptune.methods.with_decoder import WithDecoder
+
     write_tensors(folder / "adapter.safetensors", adapter.tensors())
     about = {
         "format": 1,
@@ -301,12 +306,18 @@ def save_adapter(folder: Path, adapter: Adapter, card: str) -> None:
     write_text(folder / "README.md", card)
 
 
-def open_adapter(folder: Path, backbone: Backbone) -> Adapter:
+def open_adapter(folder: Path, backbone: "Backbone") -> "Adapter":
     """The adapter saved in `folder`, attached to `backbone`, ready to predict.
 
     Raises:
         UserError: no adapter there, another backbone, tensors that do not fit.
     """
+    import torch
+
+    from cliptune.methods.with_decoder import reopen
+    from cliptune.models import segmenter
+    from cliptune.models.backbone import Identity
+
     path = folder / "adapter.json"
     if not path.is_file() or not (folder / "adapter.safetensors").is_file():
         raise UserError(f"{folder} holds no adapter", "give the adapter/ folder of a finished run")

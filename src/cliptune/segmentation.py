@@ -19,7 +19,7 @@ from cliptune.datasets.base import Augment
 from cliptune.datasets.mask_episode import MaskEpisode, mask_episode, readable
 from cliptune.datasets.mask_pixels import MaskPixels
 from cliptune.datasets.mask_sets import open_masks
-from cliptune.datasets.segmentation import MaskItem, MaskSet
+from cliptune.datasets.segmentation import MaskItem, MaskSet, refuse_wordless
 from cliptune.errors import UserError
 from cliptune.files import write_text, write_whole
 from cliptune.methods.base import Size
@@ -268,11 +268,7 @@ def prepare_segment(
         raise UserError(f"'{backbone.name}' has no decoder that marks images", "load one with cliptune.load_segmenter")
     words = settings.words or None
     maskset = maskset or open_masks(data.name, data.root or None, data.missing, words, settings.value)
-    if maskset.source and maskset.prompt_types == ("p0",) and settings.prompt == "auto":
-        raise UserError(
-            f"'{maskset.name}' does not say what its masks mark",
-            '--prompt "skin lesion" does; --prompt p0 trains without words',
-        )
+    refuse_wordless(maskset, settings.prompt)
     episode = mask_episode(maskset, settings.prompt, draft.shots, draft.protocol.seed)
     if data.missing == "skip":
         episode = readable(episode)

@@ -5,6 +5,7 @@ Also the way back (TOML), `--set key=value`, and the help text under each field.
 
 import ast
 import dataclasses
+import importlib.util
 import inspect
 import math
 import re
@@ -12,6 +13,7 @@ import textwrap
 import tomllib
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 from cliptune.errors import UserError
@@ -34,15 +36,61 @@ def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     ready = {}
     for key, value in values.items():
         place = f"{where}.{key}" if where else key
-        if key not in fields:
-            close = nearest(key, fields)
-            offer = f"did you mean {place.removesuffix(key)}{close[0]}? " if close else ""
-            raise UserError(f"{place}: no such setting", f"{offer}known: {', '.join(fields) or 'none'}")
+        refuse_unknown(key, fields, place)
         ready[key] = convert(value, hints[key], place)
     for key, field in fields.items():
         if key not in ready and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"{f'{where}.' if where else ''}{key} is missing", f"write {key} = …")
     return kind(**ready)
+
+
+def refuse_unknown(key: str, names: Iterable[str], place: str = "") -> None:
+    """Raise UserError with the nearest name unless `key` is one of `names`; `place` is the key with its table."""
+    names, place = list(names), place or key
+    if key not in names:
+        close = nearest(key, names)
+        offer = f"did you mean {place.removesuffix(key)}{close[0]}? " if close else ""
+        raise UserError(f"{place}: no such setting", f"{offer}known: {', '.join(names) or 'none'}")
+
+
+def declared(target: str) -> dict[str, Any]:
+    """Fields of the dataclass 'module:Class' and their types, read from the source: nothing heavy is imported.
+
+    Returns:
+        name → type; None where the annotation is none of int, float, bool, str and Literal[…].
+    """
+    module, _, name = target.partition(":")
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    source = getattr(spec.loader, "get_source")(module)  # noqa: B009  not of every loader
+    body = ast.parse(source).body
+    owner = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+    imported = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        for node in body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    fields: dict[str, Any] = {}
+    for base in owner.bases:
+        if isinstance(base, ast.Name):
+            fields |= declared(imported.get(base.id, f"{module}:{base.id}"))
+    for node in owner.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            text = ast.unparse(node.annotation)
+            if not text.startswith("ClassVar"):
+                fields[node.target.id] = _simple(node.annotation)
+    return fields
+
+
+def _simple(annotation: ast.expr) -> Any:
+    """The type that an annotation of one word or Literal[…] means, else None."""
+    if isinstance(annotation, ast.Name):
+        return {"int": int, "float": float, "bool": bool, "str": str}.get(annotation.id)
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        choices = ast.literal_eval(annotation.slice)
+        return Literal[choices]
+    return None
 
 
 def convert(value: Any, hint: Any, place: str) -> Any:

@@ -45,10 +45,8 @@ def check(
 
     Without a method: what the data set's copy holds, its faults, nine thumbnails; --zero-shot measures the backbone.
     """
-    from cliptune.cli.progress import describe_plan
+    from cliptune.cli import early
     from cliptune.errors import UserError
-    from cliptune.models.shortcuts import using
-    from cliptune.pipeline import prepare
     from cliptune.recipe import load_tables
 
     chosen = options.settings(data, root, model, shots, seed, protocol, dtype, assignments, prompt)
@@ -57,7 +55,14 @@ def check(
         return
     if zero_shot or most is not None or thumbnails:
         raise UserError(f"--zero-shot, --most and --thumbnails look at data, not at {recipe}", "leave the method out")
-    plan = prepare(load_tables(recipe), chosen, preset, device, memory=memory, outline=True, task=task)
+    tables = load_tables(recipe)
+    _, opened = early.refuse(tables, chosen, preset, task, memory, outline=True)
+
+    from cliptune.cli.progress import describe_plan
+    from cliptune.models.shortcuts import using
+    from cliptune.planning import prepare
+
+    plan = prepare(tables, chosen, preset, device, imageset=opened, memory=memory, outline=True, task=task)
     describe_plan(plan)
     with using(plan.recipe.shortcuts):
         facts = understood(plan)

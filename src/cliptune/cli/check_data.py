@@ -30,9 +30,9 @@ def check_data(chosen: Mapping[str, Any], picture: Path | None, most: int | None
     from cliptune.datasets.coded_names import coded
     from cliptune.datasets.inspect import examine, thumbnails, understood
     from cliptune.errors import UserError
-    from cliptune.recipe import assemble
+    from cliptune.recipe import draft
 
-    recipe = assemble({"method": {"name": "zero_shot"}}, chosen, "paper")
+    recipe = draft({"method": {"name": "zero_shot"}}, chosen)
     data = recipe.data
     imageset = open_typed(data.name, data.root or None, data.split_seed, data.missing, data.names or None)
     facts = understood(imageset)

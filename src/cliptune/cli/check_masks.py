@@ -25,16 +25,18 @@ def check_masks(
         chosen: dotted settings of [data], [model], [train] and [segment]. picture: where nine thumbnails go.
         most: images to look at; 0 all, None `MOST`.
     """
-    from cliptune.datasets.inspect_masks import examine, thumbnails, understood
     from cliptune.datasets.mask_sets import open_masks
     from cliptune.errors import UserError
-    from cliptune.recipe import assemble
+    from cliptune.recipe import draft
 
-    recipe = assemble({"method": {"name": "zero_shot"}, "segment": {}}, chosen, "paper")
+    recipe = draft({"method": {"name": "zero_shot"}, "segment": {}}, chosen)
     data = recipe.data
     assert recipe.segment is not None
     settings = recipe.segment
     maskset = open_masks(data.name, data.root or None, data.missing, settings.words or None, settings.value)
+
+    from cliptune.datasets.inspect_masks import examine, thumbnails, understood
+
     facts = understood(maskset)
     _say_understood(facts)
     looked = examine(maskset, MOST if most is None else most or None)

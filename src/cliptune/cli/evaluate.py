@@ -26,10 +26,12 @@ def evaluate(
     cliptune evaluate runs/dora-digits-16shot-s1 --data world/digits
     """
     from cliptune.errors import UserError
-    from cliptune.reevaluate import measure_again
     from cliptune.runs import Run
 
     opened = Run.open(run, model)
+
+    from cliptune.reevaluate import measure_again
+
     if opened.task == "segment":
         from cliptune.mark import measure_masks_again
 

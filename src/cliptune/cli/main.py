@@ -7,11 +7,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated
 
 import typer
 
-from cliptune.cli import output
+from cliptune import __version__
+from cliptune.cli import mistakes, output
 from cliptune.cli.check import check
 from cliptune.cli.demo import demo
 from cliptune.cli.doctor import doctor
@@ -24,12 +25,10 @@ from cliptune.cli.show import show
 from cliptune.cli.study import study
 from cliptune.cli.train import train
 from cliptune.errors import UserError, no_memory, of_memory, of_system
-from cliptune.registry import nearest
 
 app = typer.Typer(
     name="cliptune",
     help="Adapt a CLIP with a few labelled images; prove the gain; hand back an ordinary model.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,6 +48,19 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 for verb, function in VERBS.items():
     app.command(verb)(function)
+
+
+def say_version(wanted: bool) -> None:
+    if wanted:
+        output.say(f"cliptune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_any_verb(
+    version: Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say it.")] = False,
+) -> None:
+    """Options that stand before a verb."""
 
 
 def run() -> None:
@@ -81,7 +93,7 @@ def _answer(arguments: Sequence[str]) -> int:
         return 130
     except Exception as problem:
         if hasattr(problem, "format_message"):
-            return output.refuse(*usage(problem, arguments))
+            return output.refuse(*mistakes.explain(problem, arguments, VERBS))
         if isinstance(problem, OSError) and (refusal := of_system(problem)):
             return output.refuse(refusal.what, refusal.fix)
         if of_memory(problem):
@@ -98,14 +110,3 @@ def alone(arguments: Sequence[str]) -> None:
     verb = next((word for word in arguments if not word.startswith("-")), "")
     if output.processes() > 1 and verb in VERBS and verb != "train":
         raise UserError(f"`cliptune {verb}` is work for one process", "start it without torchrun or accelerate launch")
-
-
-def usage(problem: Any, arguments: Sequence[str]) -> tuple[str, str]:
-    """The command parser's complaint as what is wrong and what to type instead."""
-    what = " ".join(problem.format_message().split()).split(" Did you mean")[0].rstrip(".")
-    verb = next((word for word in arguments if not word.startswith("-")), "")
-    if "No such command" in what:
-        close = nearest(verb, VERBS)
-        offer = f"did you mean 'cliptune {close[0]}'? " if close else ""
-        return what, f"{offer}verbs: {', '.join(VERBS)}"
-    return what, f"see `cliptune {verb} --help`" if verb in VERBS else "see `cliptune --help`"

@@ -5,7 +5,21 @@ from typing import Annotated, Any
 
 import typer
 
-RecipeName = Annotated[str, typer.Argument(metavar="METHOD|RECIPE", help="A method, a shipped recipe, or a TOML file.")]
+METHOD = "METHOD|RECIPE"
+
+
+def starting_with(typed: str) -> list[str]:
+    """Methods and shipped recipes whose names go on as `typed`: what a shell completes."""
+    from cliptune.methods import METHODS
+    from cliptune.recipe import shipped
+
+    return [name for name in (*METHODS, *shipped()) if name.startswith(typed)]
+
+
+RecipeName = Annotated[
+    str,
+    typer.Argument(metavar=METHOD, help="A method, a shipped recipe, or a TOML file.", autocompletion=starting_with),
+]
 Data = Annotated[
     str | None, typer.Option(help="Data set name, folder (one sub-folder per class; images/ and masks/) or CSV.")
 ]
@@ -23,7 +37,11 @@ Prompt = Annotated[
 Shots = Annotated[
     str | None, typer.Option(help="Training images per class, or all. [default: 16; all where the protocol says so]")
 ]
-Seed = Annotated[int | None, typer.Option(help="Draws images, first numbers, order. [default: 1]")]
+Seed = Annotated[int | None, typer.Option(help="Draws images, first values, order. [default: 1]")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(metavar="1-3", help="Several seeds, one after another; ends with mean and deviation. Or 1,5,7."),
+]
 Protocol = Annotated[
     str | None,
     typer.Option(

@@ -42,7 +42,6 @@ def study(
     """
     from cliptune.errors import UserError
     from cliptune.settings import parse_assignment
-    from cliptune.studies import conduct, outcome
     from cliptune.studies.pool import Pool, Setting
     from cliptune.studies.reading import load
 
@@ -50,10 +49,14 @@ def study(
         raise UserError(f"--engine {engine}", "one of: local, ray")
     if engine == "ray" and workers is not None:
         raise UserError("--workers with --engine ray", "leave it out: the cluster's CPUs and --threads decide")
+    refuse_machine(root, threads, memory)
     found = load(name, small, dict(parse_assignment(text) for text in assignments or []))
     found = found.only(only) if only else found
     pool = Pool(user_path(out))
-    folder = check_machine(root, device, threads, memory, pool, here=engine == "local")
+    folder = check_machine(root, device, pool, here=engine == "local")
+
+    from cliptune.studies import conduct, outcome
+
     if not found.about.runs:
         written = [] if dry_run else outcome.write(found, pool)
         output.say(f"{found.name}: {found.about.title}; nothing is trained for it")
@@ -80,28 +83,37 @@ def study(
         raise UserError(f"{len(failed)} of {runs} failed; {job}: {what}", f"{fix}; then add --retry")
 
 
-def check_machine(
-    root: str | None, device: str, threads: int | None, memory: str | None, pool: "Pool", here: bool
-) -> str:
-    """The root, resolved; refuses what no run could start with. Only if runs are done `here` must it have the device.
+def refuse_machine(root: str | None, threads: int | None, memory: str | None) -> None:
+    """Refuse what no run could start with and what needs no study to be seen.
 
     Raises:
-        UserError: no such folder or device, no threads, no size, or a place that cannot be written.
+        UserError: no such folder, no threads, no size.
     """
-    from cliptune import files
     from cliptune.errors import UserError
-    from cliptune.training.compute import choose_device
     from cliptune.training.memory import parse_bytes
 
     if root and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     if threads is not None and threads < 1:
         raise UserError(f"--threads {threads}", "give 1 or more")
-    if here or device not in ("cuda", "mps"):
-        choose_device(device, "auto")
     if memory is not None:
         parse_bytes(memory)
+
+
+def check_machine(root: str | None, device: str, pool: "Pool", here: bool) -> str:
+    """The root, resolved; refuses a place that cannot be written. Only if runs are done `here` must it have the device.
+
+    Raises:
+        UserError: no such device, or a place that cannot be written.
+    """
+    from cliptune import files
+
     files.writable_folder(pool.runs)
+
+    from cliptune.training.compute import choose_device
+
+    if here or device not in ("cuda", "mps"):
+        choose_device(device, "auto")
     return str(user_path(root).resolve()) if root else ""
 
 

@@ -20,6 +20,9 @@ from cliptune.models.preprocess import Preprocess
 _TRIES = 10
 _RATIOS = (3 / 4, 4 / 3)
 
+CACHE_BYTES = 4 << 30
+"""decoded images that are kept of the training, of the validation and of the test images, each"""
+
 
 class Pixels:
     """The images of one list of items, decoded once into a uint8 cache; serves test-time and augmented batches.
@@ -41,7 +44,7 @@ class Pixels:
         items: Sequence[Item],
         preprocess: Preprocess,
         augment: Augment | None = None,
-        cache_bytes: int = 4 << 30,
+        cache_bytes: int = CACHE_BYTES,
     ):
         self.imageset = imageset
         self.items = tuple(items)

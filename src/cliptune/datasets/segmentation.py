@@ -250,3 +250,19 @@ def _names(folder: Path) -> Collection[str]:
         return set(os.listdir(folder))
     except (OSError, ValueError):  # ValueError: a name that no file system has
         return ()
+
+
+def refuse_wordless(maskset: MaskSet, prompt: str) -> None:
+    """Refuse own images without words for what their masks mark, unless the kind of prompt was chosen.
+
+    Args:
+        prompt: `segment.prompt` of the recipe.
+
+    Raises:
+        UserError: nothing says what the masks mark.
+    """
+    if maskset.source and maskset.prompt_types == ("p0",) and prompt == "auto":
+        raise UserError(
+            f"'{maskset.name}' does not say what its masks mark",
+            '--prompt "skin lesion" does; --prompt p0 trains without words',
+        )

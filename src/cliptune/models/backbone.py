@@ -18,6 +18,7 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerBase
 
 from cliptune.errors import UserError
 from cliptune.models import checkpoints, packing, sites, towers, zoo
+from cliptune.models.names import source_of
 from cliptune.models.preprocess import OPENAI, Preprocess
 from cliptune.registry import name_of
 
@@ -197,7 +198,7 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Backbone:
         UserError: unknown name, folder without a checkpoint, no text tower, hub out of reach, missing weights.
     """
     name = name_of(name, "model", "")
-    source = checkpoints.source_of(name)
+    source = source_of(name)
     local = checkpoints.refuse_unreachable(name, source)
     model, tokenizer = checkpoints.read_checkpoint(name, source, local, CLIPModel, _config(name, source, local), dtype)
     backbone = Backbone(model, tokenizer, checkpoints.read_preprocess(source, local), name=name, source=source)

@@ -6,41 +6,19 @@ A hub that is out of reach is noticed at once, and a checkpoint is read whole or
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from safetensors import SafetensorError
-from transformers import AutoTokenizer, CLIPConfig, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from cliptune.errors import UserError
-from cliptune.files import user_path
-from cliptune.models import sites, zoo
+from cliptune.models.names import remark
 from cliptune.models.preprocess import Preprocess
-from cliptune.registry import nearest
 
-
-def source_of(name: str) -> str:
-    if name == "mini":
-        return str(zoo.MINI)
-    if name in zoo.ZOO:
-        return zoo.ZOO[name].source
-    folder = user_path(name)
-    if folder.exists():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{name}: no config.json there", "give the folder of a transformers CLIP checkpoint")
-        return str(folder.resolve())
-    if name.count("/") == 1 and not name.startswith((".", "~", "/")):
-        return name
-    close = nearest(name, zoo.names())
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    raise UserError(
-        f"no backbone '{name}': not a zoo name, not a folder",
-        f"{hint}zoo: {', '.join(zoo.names())}; or a hub id like openai/clip-vit-base-patch16; or a folder",
-    )
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 
 def refuse_unreachable(name: str, source: str) -> bool:
@@ -50,7 +28,8 @@ def refuse_unreachable(name: str, source: str) -> bool:
     offline = constants.HF_HUB_OFFLINE or not _hub_answers()
     if offline and not isinstance(try_to_load_from_cache(source, "config.json"), str):
         raise UserError(
-            f"the weights of '{name}' ({source}) are not on this machine and the hub is out of reach", _remedy(source)
+            f"the weights of '{name}' ({source}) are not on this machine and the hub is out of reach",
+            remark(name) + _remedy(source),
         )
     return offline
 
@@ -71,20 +50,28 @@ def read_config(name: str, source: str, local: bool) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read.
     """
+    from transformers import CLIPConfig
+
     try:
         return CLIPConfig.get_config_dict(source, local_files_only=local)[0]
     except (OSError, ValueError) as problem:
-        raise UserError(f"cannot read the configuration of '{name}': {_first_line(problem)}", _remedy(source)) from None
+        raise UserError(
+            f"cannot read the configuration of '{name}': {_first_line(problem)}", remark(name) + _remedy(source)
+        ) from None
 
 
 def read_checkpoint(
-    name: str, source: str, local: bool, kind: Any, config: Any, dtype: torch.dtype
-) -> tuple[Any, PreTrainedTokenizerBase]:
+    name: str, source: str, local: bool, kind: Any, config: Any, dtype: "torch.dtype"
+) -> tuple[Any, "PreTrainedTokenizerBase"]:
     """A transformers model of class `kind` and its tokenizer, whole or not at all.
 
     Raises:
         UserError: it cannot be read, or weights are missing or of another shape.
     """
+    from safetensors import SafetensorError
+    from transformers import AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.disable_progress_bar()
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
@@ -107,6 +94,8 @@ def read_checkpoint(
 
 
 def _refuse_incomplete(name: str, report: dict[str, Any]) -> None:
+    from cliptune.models import sites
+
     if other := sorted(report.get("mismatched_keys") or []):
         key, found, expected = other[0]
         raise UserError(

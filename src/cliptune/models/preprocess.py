@@ -8,14 +8,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from cliptune.errors import UserError
 from cliptune.registry import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MOST_PIXELS = 1 << 26
 
@@ -80,7 +82,7 @@ class Preprocess:
         longer = int(self.size * max(size) / min(size))
         return (self.size, longer) if width <= height else (longer, self.size)
 
-    def normalise(self, pixels: Tensor) -> Tensor:
+    def normalise(self, pixels: "Tensor") -> "Tensor":
         """Float [b 3 h w] in 0..1 to what the backbone was trained on; the same dtype and device."""
         mean = pixels.new_tensor(self.mean).view(3, 1, 1)
         std = pixels.new_tensor(self.std).view(3, 1, 1)

@@ -24,6 +24,7 @@ from cliptune.errors import UserError
 from cliptune.models import checkpoints, sites, towers, zoo
 from cliptune.models.attention import Rows
 from cliptune.models.backbone import Backbone, refuse_mute
+from cliptune.models.names import source_of
 from cliptune.models.preprocess import Preprocess
 from cliptune.registry import name_of
 
@@ -178,7 +179,7 @@ def load(name: str | Path, inert: Inert = "skip") -> Segmenter:
     name = name_of(name, "model", "")
     if name == "mini":
         return mini(inert)
-    source = zoo.SEGMENTERS.get(name) or checkpoints.source_of(name)
+    source = zoo.SEGMENTERS.get(name) or source_of(name)
     local = checkpoints.refuse_unreachable(name, source)
     values = checkpoints.read_config(name, source, local)
     if (kind := values.get("model_type", "nothing")) != "clipseg":

@@ -1,11 +1,13 @@
-"""Short names for backbones, and the architecture behind each, so that sizes can be told without weights."""
+"""Short names for backbones, and the architecture behind each, so that sizes can be told without weights.
+
+Names and hub ids need neither torch nor transformers, so those are imported by what builds a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, CLIPTextConfig, CLIPVisionConfig
+if TYPE_CHECKING:
+    from transformers import CLIPConfig, CLIPModel, CLIPSegConfig
 
 MINI = Path(__file__).parent / "mini"
 
@@ -28,8 +30,10 @@ class Architecture:
     vocabulary: int = 49408
     context: int = 77
 
-    def config(self) -> CLIPConfig:
+    def config(self) -> "CLIPConfig":
         """transformers' configuration; `projection_dim` in both towers too, where some classes read it."""
+        from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig
+
         vision_width, vision_blocks, vision_heads = self.vision
         text_width, text_blocks, text_heads = self.text
         vision = CLIPVisionConfig(
@@ -79,8 +83,10 @@ SEGMENTERS: dict[str, str] = {
 """named CLIPSegs (ViT-B/16 and a decoder) → hub ids; `mini` ships with a decoder too"""
 
 
-def segmenter_config(name: str) -> CLIPSegConfig:
+def segmenter_config(name: str) -> "CLIPSegConfig":
     """transformers' configuration of a named CLIPSeg: the refined one has the complex transposed convolution."""
+    from transformers import CLIPSegConfig
+
     if name == "mini":
         return CLIPSegConfig.from_pretrained(MINI / "segmenter")
     clip = ZOO["vit-b-16"].config()
@@ -98,16 +104,27 @@ def names() -> list[str]:
     return ["mini", *ZOO]
 
 
-def outline(name: str) -> CLIPModel:
+def clip_config(name: str) -> "CLIPConfig":
+    """transformers' configuration of `mini` or a named CLIP."""
+    from transformers import CLIPConfig
+
+    return CLIPConfig.from_pretrained(MINI) if name == "mini" else ZOO[name].config()
+
+
+def outline(name: str) -> "CLIPModel":
     """The named backbone without numbers (on torch's meta device): shapes, sites and counts only."""
-    config = CLIPConfig.from_pretrained(MINI) if name == "mini" else ZOO[name].config()
+    import torch
+    from transformers import CLIPModel
+
     with torch.device("meta"):
-        return CLIPModel(config)
+        return CLIPModel(clip_config(name))
 
 
-def random_model(name: str, seed: int = 0) -> CLIPModel:
+def random_model(name: str, seed: int = 0) -> "CLIPModel":
     """The named architecture with freshly drawn float32 weights: for tests and estimates, it knows nothing."""
-    config = CLIPConfig.from_pretrained(MINI) if name == "mini" else ZOO[name].config()
+    import torch
+    from transformers import CLIPModel
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CLIPModel(config).float().eval()
+        return CLIPModel(clip_config(name)).float().eval()

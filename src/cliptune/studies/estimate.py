@@ -3,25 +3,29 @@
     seconds = steps × batch and prompts' arithmetic / the rate of this machine's products × SLOWER, + tests' forward
 
 A step takes 1.3 to 1.7 times its arithmetic (docs/performance.md), data sets differ in their prompts, and machines are
-shared: take it as right within a factor of two. Nothing is opened but sets that ship and your own folders.
+shared: take it as right within a factor of two. What a run goes through is told by `extent`.
+
+    bytes = process + weights twice + what is trained + the larger of a step's and an evaluation's activations
+            + decoded images that are kept
 """
 
 import functools
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from cliptune.datasets import data
+from cliptune.datasets.pixels import CACHE_BYTES
 from cliptune.errors import UserError
 from cliptune.files import user_path
 from cliptune.models import zoo
+from cliptune.planning import AnyPlan, Plan
 from cliptune.recipe import Recipe
-from cliptune.report.papers import facts_of
+from cliptune.studies.extent import Extent, extent, extent_of, kept_bytes
 from cliptune.studies.pool import Pool
 from cliptune.studies.study import Job
 from cliptune.studies.work import (
@@ -35,24 +39,19 @@ from cliptune.studies.work import (
     trained_numbers,
 )
 from cliptune.studies.work import outline as segmenter_outline
-from cliptune.training.memory import bytes_of, bytes_per_image, image_tokens, standing_bytes
+from cliptune.training.memory import (
+    bytes_of,
+    bytes_per_image,
+    forward_bytes,
+    image_tokens,
+    standing_bytes,
+)
 
 SLOWER = 1.6
 OVERHEAD_SECONDS = 0.03
 """of a step, whatever its size"""
 STARTING_SECONDS = 3.0
 """of a run: opening, decoding, writing"""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """What a run has to go through."""
-
-    classes: int
-    train: int
-    """images"""
-    tests: int
-    """images of all tests"""
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,29 @@ def _estimate(job: Job, known: Mapping[tuple, float], root: str, device: str) ->
         return Estimate(None, None, "unknown")
     if (told := known.get(_kind(job))) is not None:
         return Estimate(STARTING_SECONDS + told * max(1, found.steps), found.bytes, "finished runs")
-    each, further = found.step_operations / _rate(device), found.further_operations / _rate(device)
-    seconds = STARTING_SECONDS + found.steps * (OVERHEAD_SECONDS + SLOWER * each) + SLOWER * further
-    return Estimate(seconds, found.bytes, "arithmetic")
+    return Estimate(_seconds(found, _rate(device)), found.bytes, "arithmetic")
+
+
+def _seconds(work: Work, rate: float) -> float:
+    """Of a run on a machine with so many operations a second."""
+    steps = work.steps * (OVERHEAD_SECONDS + SLOWER * work.step_operations / rate)
+    return STARTING_SECONDS + steps + SLOWER * work.further_operations / rate
+
+
+def of_plan(plan: AnyPlan) -> Estimate:
+    """What a prepared run will take, all its steps, on the device and in the precision it has."""
+    recipe, machine = plan.recipe, plan.machine
+    if isinstance(plan, Plan):
+        episode = plan.episode
+        tests = sum(len(test.items) for test in episode.tests.values())
+        size = extent_of(episode.imageset, episode.train, episode.val, tests)
+        work: Work | None = _class_work(recipe, plan.backbone.model, replace(size, classes=len(episode.classes)))
+    else:
+        work = mask_work(recipe, recipe.data.root)
+    if work is None:
+        return Estimate(None, None, "unknown")
+    rate = _rate(machine.device.type, machine.dtype)
+    return Estimate(_seconds(work, rate), work.bytes, "arithmetic")
 
 
 def class_work(recipe: Recipe, root: str) -> Work | None:
@@ -88,9 +107,13 @@ def class_work(recipe: Recipe, root: str) -> Work | None:
     if model is None or size is None:
         return None
     try:
-        total = recipe.method.size(model, size.classes)
+        return _class_work(recipe, model, size)
     except UserError:  # the run itself will say so
         return None
+
+
+def _class_work(recipe: Recipe, model: CLIPModel, size: Extent) -> Work:
+    total = recipe.method.size(model, size.classes)
     return Work(
         steps(recipe, size.train),
         step_operations(recipe, model, size.classes, total.most),
@@ -127,38 +150,6 @@ def outline(name: str) -> CLIPModel | None:
         return CLIPModel(CLIPConfig.from_pretrained(folder))
 
 
-@functools.cache
-def _counts(name: str, root: str) -> tuple[int, int, int] | None:
-    """Classes, train and test images of a data set."""
-    facts = facts_of(name)
-    if facts is not None:
-        train, _, test = facts.counts
-        return facts.classes, train or 9 * (test or 0) // 10, test or 0
-    try:
-        imageset = data(name, root or None)  # `reading` has refused code that nobody typed
-    except UserError:
-        return None
-    return len(imageset.classes), len(imageset.train), len(imageset.test)
-
-
-def extent(recipe: Recipe, root: str) -> Extent | None:
-    """How much a run goes through, from what was published of its data set; None if nothing is known."""
-    found = _counts(recipe.data.name, root)
-    if found is None:
-        return None
-    classes, train, test = found
-    protocol, share = recipe.protocol, 1.0
-    if protocol.name == "base-to-novel":
-        classes, share = -(-classes // 2), 0.5
-    elif protocol.name == "domain-generalization":
-        share = 0.75
-        test //= 4
-    shots = recipe.shots
-    images = int(train * share) if shots is None else min(shots * classes, train or shots * classes)
-    others = [_counts(name, root) for name in protocol.tests]
-    return Extent(classes, images, test + sum(each[2] for each in others if each))
-
-
 def step_operations(recipe: Recipe, model: CLIPModel, classes: int, trainable: int) -> float:
     """Additions and multiplications of one step: forward, back to the activations, and to weights where many learn."""
     vision = recipe.train.batch * forward_operations(model, "vision", image_tokens(model))
@@ -168,21 +159,25 @@ def step_operations(recipe: Recipe, model: CLIPModel, classes: int, trainable: i
 
 
 def _bytes(recipe: Recipe, model: CLIPModel, size: Extent, trainable: int) -> int:
-    """Weights twice (the backbone and what is merged), a step's activations, gradients and moments."""
+    """Most memory of a run on the CPU: see the module's words."""
     weights = 8 * sum(tensor.numel() for tensor in model.parameters())
     chunk = recipe.train.chunk or recipe.train.batch
     prompts = recipe.train.text_chunk or size.classes
     plain = not recipe.method.fast()
     activations = chunk * bytes_per_image(model, plain) + bytes_of(model, "text", prompts * PROMPT_TOKENS, plain)
+    trained = bool(steps(recipe, size.train))
     standing = standing_bytes(trainable, recipe.method.formed(model))
-    return PROCESS_BYTES + weights + standing + (activations if steps(recipe, size.train) else 0)
+    forward = min(recipe.evaluate.batch, size.tests) * forward_bytes(model)
+    kept = kept_bytes(size, recipe.train.augment, model.config.vision_config.image_size, CACHE_BYTES, trained)
+    return PROCESS_BYTES + weights + standing + max(activations if trained else 0, forward) + kept
 
 
 @functools.cache
-def _rate(device: str) -> float:
-    """Operations a second of float32 products here, measured for a fifth of a second with this process's threads."""
+def _rate(device: str, dtype: str = "float32") -> float:
+    """Operations a second of products here, measured for a fifth of a second with this process's threads."""
     place = "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
-    left, right = torch.randn(1024, 768, device=place), torch.randn(768, 3072, device=place)
+    kind = getattr(torch, dtype)
+    left, right = torch.randn(1024, 768, device=place).to(kind), torch.randn(768, 3072, device=place).to(kind)
     done, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < 0.2:
         product = left @ right
@@ -225,6 +220,6 @@ def _numbers(recipe: Recipe) -> tuple[int, int, int]:
     model = outline(name)
     if model is None:
         raise UserError(f"model '{name}' has no known shape", f"one of: {', '.join(zoo.names())}")
-    counts = _counts(recipe.data.name, "")
-    size = recipe.method.size(model, counts[0] if counts else 1)
+    known = extent(recipe, "")
+    size = recipe.method.size(model, known.classes if known else 1)
     return size.least, size.most, sum(tensor.numel() for tensor in model.parameters())

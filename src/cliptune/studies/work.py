@@ -25,6 +25,7 @@ from cliptune.models.preprocess import Preprocess
 from cliptune.models.segmenter import Inert, Segmenter
 from cliptune.recipe import Recipe
 from cliptune.report.papers import facts_of
+from cliptune.segmentation import TEST_CACHE_BYTES
 from cliptune.training.early_stopping import period
 from cliptune.training.loop import phase_steps
 from cliptune.training.memory import mask_bytes, standing_bytes
@@ -91,11 +92,12 @@ def mask_work(recipe: Recipe, root: str) -> Work | None:
     activations = chunk * mask_bytes(backbone.whole.config, side, towers=bool(passes)) if length else 0
     weights = 8 * sum(tensor.numel() for tensor in backbone.whole.parameters())
     standing = standing_bytes(numbers, recipe.method.formed(backbone.model))
+    kept = sum(min(TEST_CACHE_BYTES, images * 4 * side**2) for images in (train, val, test))  # image and mask, uint8
     return Work(
         length,
         batch * (passes * (vision + text) + 3 * decoder),
         seen * (vision + text + decoder),
-        PROCESS_BYTES + weights + standing + activations,
+        PROCESS_BYTES + weights + standing + activations + kept,
     )
 
 

@@ -1,13 +1,14 @@
 """How much memory a step takes, roughly, and how many images may go through together."""
 
 import re
-
-from torch import Tensor
-from transformers import CLIPModel, CLIPSegConfig
+from typing import TYPE_CHECKING
 
 from cliptune.errors import UserError
-from cliptune.models.packing import pack
 from cliptune.models.shortcuts import RAGGED, Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import CLIPModel, CLIPSegConfig
 
 SAVED_PER_BLOCK = {"vision": 12, "text": 17}
 """float32 numbers kept for the backward pass per token and block, in widths of the tower. Counted on ViT-B/16 for every
@@ -32,19 +33,24 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * units[found[2]])
 
 
-def bytes_of(model: CLIPModel, tower: str, tokens: int, plain: bool = False) -> int:
+def bytes_of(model: "CLIPModel", tower: str, tokens: int, plain: bool = False) -> int:
     """Activations of so many tokens in a tower; `plain` where the fast products do not apply."""
     config = model.config.vision_config if tower == "vision" else model.config.text_config
     saved = (SAVED_BY_PLAIN if plain else SAVED_PER_BLOCK)[tower]
     return 4 * tokens * config.hidden_size * (saved * config.num_hidden_layers + PASSING)
 
 
-def bytes_per_image(model: CLIPModel, plain: bool = False) -> int:
+def bytes_per_image(model: "CLIPModel", plain: bool = False) -> int:
     """Activations of one image in the vision tower."""
     return bytes_of(model, "vision", image_tokens(model), plain)
 
 
-def image_tokens(model: CLIPModel) -> int:
+def forward_bytes(model: "CLIPModel") -> int:
+    """Activations of one image in the vision tower while nothing is kept for a backward pass: one block's."""
+    return 4 * image_tokens(model) * model.config.vision_config.hidden_size * PASSING
+
+
+def image_tokens(model: "CLIPModel") -> int:
     """Patches of an image and the class token."""
     config = model.config.vision_config
     return (config.image_size // config.patch_size) ** 2 + 1
@@ -61,8 +67,8 @@ def standing_bytes(trainable: int, adapted: int) -> int:
 
 def chunks_for(
     memory: str,
-    model: CLIPModel,
-    tokens: Tensor,
+    model: "CLIPModel",
+    tokens: "Tensor",
     batch: int,
     standing: int = 0,
     layout: Layout = "prefix",
@@ -77,6 +83,8 @@ def chunks_for(
     Raises:
         UserError: not even one image or one prompt fits.
     """
+    from cliptune.models.packing import pack
+
     text = model.config.text_config
     width = text.max_position_embeddings if layout == "whole" else 0
     # Counted without a shared start, as while dropout is on.
@@ -95,7 +103,7 @@ def chunks_for(
     return 0 if images >= batch else int(images), int(prompts)
 
 
-def mask_bytes(config: CLIPSegConfig, side: int, towers: bool = True) -> int:
+def mask_bytes(config: "CLIPSegConfig", side: int, towers: bool = True) -> int:
     """Activations of one image of `side` pixels in a CLIPSeg; without those of its `towers` where they are frozen."""
     vision = config.vision_config
     tokens = (side // vision.patch_size) ** 2 + 1
@@ -106,7 +114,7 @@ def mask_bytes(config: CLIPSegConfig, side: int, towers: bool = True) -> int:
     return 4 * tokens * (kept + decoder) + 4 * config.reduce_dim * side * side
 
 
-def mask_chunk(memory: str, config: CLIPSegConfig, side: int, batch: int, standing: int) -> int:
+def mask_chunk(memory: str, config: "CLIPSegConfig", side: int, batch: int, standing: int) -> int:
     """Images of `side` pixels that may go through a CLIPSeg together within `memory`; 0 stands for the whole batch.
 
     Raises:

@@ -8,8 +8,6 @@ Split: torch.randperm(1797) of a generator seeded with 7 → 597 train / 200 val
 from functools import cache
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from cliptune.datasets.base import Augment, ImageSet, Item, Missing
@@ -29,9 +27,10 @@ def load(root: str | None = None, task: str = "", missing: Missing = "refuse") -
     """
     if task:
         raise UserError(f"'digits' has no part '{task}'", "say: --data digits")
-    labels = _images()[1]
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(7)).tolist()
-    items = tuple(Item(f"digits/{index:04d}", int(labels[index])) for index in order)
+    from sklearn.datasets import load_digits
+
+    labels = load_digits().target
+    items = tuple(Item(f"digits/{index:04d}", int(labels[index])) for index in _order(len(labels)))
     return ImageSet(
         name="digits",
         classes=CLASSES,
@@ -46,17 +45,28 @@ def load(root: str | None = None, task: str = "", missing: Missing = "refuse") -
     )
 
 
+def _order(images: int) -> list[int]:
+    """torch.randperm(images) of a generator seeded with 7, without torch: both draw from the same Mersenne twister."""
+    draws = np.random.RandomState(7).randint(0, 2**32, size=images, dtype=np.uint32)
+    order = list(range(images))
+    for place in range(images - 1):
+        other = place + int(draws[place]) % (images - place)
+        order[place], order[other] = order[other], order[place]
+    return order
+
+
 def _read(item: Item) -> Image.Image:
-    grey = _images()[0][int(item.path.removeprefix("digits/"))]
+    grey = _images()[int(item.path.removeprefix("digits/"))]
     return Image.fromarray(np.repeat(grey[..., None], 3, axis=2))
 
 
 @cache
-def _images() -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [n 32 32] and labels [n], in load_digits' order."""
+def _images() -> np.ndarray:
+    """uint8 [n 32 32], in load_digits' order."""
+    import torch
+    import torch.nn.functional as F
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    padded = F.pad(torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, (1, 1, 1, 1))
+    padded = F.pad(torch.tensor(load_digits().images, dtype=torch.float32)[:, None] / 16, (1, 1, 1, 1))
     large = F.interpolate(padded, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
-    return large[:, 0].clamp(0, 1).mul(255).round().byte().numpy(), digits.target
+    return large[:, 0].clamp(0, 1).mul(255).round().byte().numpy()

@@ -19,7 +19,6 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-import torch
 from PIL import Image
 
 from cliptune.datasets.base import Augment, ImageSet, Item, Missing
@@ -31,7 +30,6 @@ from cliptune.datasets.world import (
     LETTERS,
     SHAPES,
     Scene,
-    render,
     scene_of,
 )
 from cliptune.errors import UserError
@@ -125,6 +123,10 @@ def _read(item: Item) -> Image.Image:
 @cache
 def _drawn(task: str, split: str) -> np.ndarray:
     """All images of a split, uint8 (n, 32, 32, 3)."""
+    import torch
+
+    from cliptune.datasets.world import render
+
     seed = f"{SEED}/{task}/{split}"
     rng = Random(seed)
     noise = torch.Generator().manual_seed(rng.getrandbits(48))

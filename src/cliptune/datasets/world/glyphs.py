@@ -8,12 +8,13 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MASK_SIDE = 48
 _OVERSAMPLING = 4
@@ -159,7 +160,7 @@ SHAPES = tuple(_OUTLINES)
 
 
 @cache
-def shape_mask(name: str) -> Tensor:
+def shape_mask(name: str) -> "Tensor":
     """The silhouette of one of `SHAPES`, (48, 48)."""
     side = MASK_SIDE * _OVERSAMPLING
     image = Image.new("L", (side, side), 0)
@@ -178,7 +179,7 @@ def shape_mask(name: str) -> Tensor:
 
 
 @cache
-def glyph_mask(character: str, font: str) -> Tensor:
+def glyph_mask(character: str, font: str) -> "Tensor":
     """One digit or letter of a font, its longer side 40 of 48 pixels, (48, 48)."""
     sheet = Image.new("L", (3 * _FONT_SIZE, 3 * _FONT_SIZE), 0)
     ImageDraw.Draw(sheet).text((_FONT_SIZE, _FONT_SIZE // 2), character, font=_font(font), fill=255)
@@ -194,8 +195,12 @@ def glyph_mask(character: str, font: str) -> Tensor:
 
 @cache
 def _font(name: str) -> ImageFont.FreeTypeFont:
+    import matplotlib
+
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"), _FONT_SIZE)
 
 
-def _values(image: Image.Image) -> Tensor:
+def _values(image: Image.Image) -> "Tensor":
+    import torch
+
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)

@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 
 from .captions import with_article
 from .glyphs import TRAINING_FONTS
-from .render import paints, place, silhouettes_of, styled
+from .paint import paints, place, silhouettes_of, styled
 from .scenes import CLASSES, COLOURS, CONTRAST, DARK, HELD_OUT_PAIRS, STYLES, Kind, Scene, colour_distance, random_scene
 
 OBJECTS_SIDE = 96

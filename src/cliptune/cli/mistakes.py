@@ -1,0 +1,228 @@
+"""The command parser's complaints in our words: what is wrong, and what to type instead with the person's own value."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cliptune.registry import nearest
+
+Verbs = Mapping[str, Callable[..., None]]
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "train": ("fit", "finetune", "fine-tune", "tune", "adapt", "learn", "run", "start"),
+    "evaluate": ("test", "val", "validate", "eval", "score", "benchmark", "measure"),
+    "predict": ("infer", "inference", "classify", "detect", "segment", "mark", "label"),
+    "report": ("compare", "plot", "plots", "html", "summary", "results", "table"),
+    "study": ("sweep", "grid", "ablate", "ablation", "reproduce", "search"),
+    "show": ("info", "describe", "explain", "print"),
+    "list": ("ls", "methods", "models", "datasets", "recipes"),
+    "check": ("inspect", "dry-run", "dryrun", "verify", "data"),
+    "doctor": ("env", "environment", "diagnose"),
+    "demo": ("example", "quickstart", "tutorial", "try"),
+}
+"""verbs of other tools, by ours"""
+NOT_YET: dict[str, tuple[str, ...]] = {
+    "merge": ("export", "convert", "save", "onnx", "serve", "deploy", "app", "gradio"),
+}
+"""what other tools do that cliptune does not, by the verb that comes nearest"""
+LIKENESS = 0.7
+"""of two words (difflib's ratio) where one is offered for the other: fit and list have 0.57, trian and train 0.8"""
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "--model": ("backbone", "arch", "architecture", "net", "network", "weights", "pretrained", "checkpoint", "ckpt"),
+    "--data": ("dataset", "data-dir", "data-path", "datasets", "images", "folder", "path", "input", "train-dir"),
+    "--root": ("data-root", "root-dir", "dataset-root"),
+    "--out": ("output", "output-dir", "outdir", "out-dir", "save-dir", "run-dir", "project", "name", "o"),
+    "--shots": ("num-shots", "n-shots", "k-shot", "few-shot"),
+    "--device": ("gpu", "gpus", "cuda", "cpu", "accelerator"),
+    "--dtype": ("precision", "fp16", "bf16", "half", "amp", "mixed-precision"),
+    "--seeds": ("repeats", "repeat", "runs", "n-seeds"),
+    "--resume": ("continue", "resume-from"),
+    "--fresh": ("force", "overwrite", "exist-ok", "f"),
+    "--track": ("wandb", "tensorboard", "logger", "report-to"),
+    "--top": ("topk", "top-k"),
+    "--task": ("mode",),
+}
+"""options of other tools, by ours"""
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "train.lr": ("learning-rate", "base-lr", "lr0"),
+    "train.epochs": ("epoch", "max-epochs", "num-epochs", "n-epochs", "num-train-epochs"),
+    "train.steps": ("iters", "iterations", "max-steps", "n-iters", "num-steps", "max-iters"),
+    "train.batch": ("batch-size", "bs", "b", "batchsize", "train-batch-size", "per-device-train-batch-size"),
+    "train.weight_decay": ("wd", "decay"),
+    "train.warmup_steps": ("warmup", "warm-up", "warmup-epochs"),
+    "train.clip": ("grad-clip", "max-grad-norm", "clip-grad", "gradient-clip"),
+    "train.schedule": ("scheduler", "lr-scheduler", "lr-schedule"),
+    "train.augment": ("augmentation", "aug", "transforms"),
+    "train.patience": ("early-stopping", "early-stop"),
+    "data.template": ("prompt-template", "templates"),
+    "data.names": ("classnames", "class-names", "classes"),
+    "rank": ("r", "lora-rank", "lora-r"),
+    "alpha": ("lora-alpha",),
+    "dropout": ("dropout-rate", "lora-dropout"),
+}
+"""other tools' options that are settings of ours (--set key=value); a setting's own bare name needs no line"""
+TRAINED = ("demo", "evaluate", "predict", "merge", "report")
+"""verbs about runs that are trained, where a setting of training may be tried"""
+EXPECTED = {"integer": "a whole number", "float": "a number", "number": "a number", "boolean": "true or false"}
+"""words of the parser's complaints, and ours"""
+
+
+def explain(problem: Any, arguments: Sequence[str], verbs: Verbs) -> tuple[str, str]:
+    """What is wrong and what to type instead.
+
+    Args:
+        problem: a usage error of the command parser. arguments: the words typed. verbs: name → function.
+    """
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    kind = type(problem).__name__
+    message = " ".join(problem.format_message().split()).rstrip(".")
+    if message.startswith("No such command"):
+        return f"no such verb: {verb}", instead_of_verb(verb, verbs)
+    if verb not in verbs:
+        option = getattr(problem, "option_name", "")
+        return f"no option {option} before a verb" if option else message, "see `cliptune --help`"
+    if kind == "NoSuchOption":
+        return _no_option(problem, arguments, verb)
+    if kind == "MissingParameter":
+        return _missing(problem, verb, verbs)
+    if kind == "BadParameter":
+        return _bad_value(problem, arguments, verb)
+    if kind == "BadOptionUsage":
+        return _usage(problem.option_name, message, verb)
+    if surplus := re.search(r"unexpected extra argument\S* \((.*)\)", message):
+        return _surplus(surplus[1], arguments, verb, _options(problem))
+    return message, f"see `cliptune {verb} --help`"
+
+
+def instead_of_verb(verb: str, verbs: Verbs) -> str:
+    """The second line for a verb that does not exist."""
+    word = verb.lower().replace("_", "-")
+    if word in ("version", "v"):
+        return "cliptune --version"
+    if word in ("help", "usage"):
+        return "cliptune --help"
+    for ours, theirs in NOT_YET.items():
+        if word in theirs:
+            return f"not supported yet; `cliptune {ours} RUN OUT` writes a model that transformers loads anywhere"
+    for ours, theirs in SYNONYMS.items():
+        if word in theirs:
+            return f"did you mean 'cliptune {ours}'? verbs: {', '.join(verbs)}"
+    close = nearest(word, verbs, cutoff=LIKENESS)
+    return f"{f'did you mean {chr(39)}cliptune {close[0]}{chr(39)}? ' if close else ''}verbs: {', '.join(verbs)}"
+
+
+def _no_option(problem: Any, arguments: Sequence[str], verb: str) -> tuple[str, str]:
+    word, value = _typed(problem.option_name, arguments)
+    what, known = f"`cliptune {verb}` has no option {word}", _options(problem)
+    bare = word.lstrip("-").replace("_", "-").lower()
+    option = next((ours for ours, theirs in OPTIONS.items() if bare in theirs and ours in known), "")
+    if option:
+        if option == "--device" and bare in ("gpu", "gpus", "cuda", "cpu"):
+            value = "cpu" if bare == "cpu" else "cuda"
+        if option == "--track" and bare in ("wandb", "tensorboard"):
+            value = bare
+        return what, f"type {option}{f' {value}' if value and known[option] else ''}"
+    if "--set" in known and (key := _setting(bare, arguments, verb)):
+        return what, f"it is a setting: --set {key}={value or 'VALUE'}"
+    if "--set" not in known and verb in TRAINED and (key := _setting(bare, arguments, verb)):
+        return what, f"it is a setting of training: cliptune train … --set {key}={value or 'VALUE'}"
+    if "--set" in known and bare in ("method", "peft", "adapter"):
+        return what, f"the method comes first: cliptune {verb} {value or 'METHOD'}"
+    if "--set" in known and bare in ("config", "cfg", "recipe"):
+        return what, f"a recipe's file comes first: cliptune {verb} {value or 'FILE.toml'}"
+    close = nearest(word, known, cutoff=LIKENESS)
+    offer = f"did you mean {close[0]}{f' {value}' if value and known[close[0]] else ''}? " if close else ""
+    return what, f"{offer}see `cliptune {verb} --help`"
+
+
+def _typed(option: str, arguments: Sequence[str]) -> tuple[str, str]:
+    """The option as it was typed ('-lr' where the parser saw '-l') and the value behind it, '' where there is none."""
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name == option or (len(option) == 2 and option[0] == "-" and name.startswith(option)):
+            after = arguments[place + 1] if place + 1 < len(arguments) else ""
+            is_value = bool(after) and (not after.startswith("-") or re.fullmatch(r"-\.?\d.*", after) is not None)
+            return name, value if equals else after if is_value else ""
+    return option, ""
+
+
+def _setting(bare: str, arguments: Sequence[str], verb: str) -> str:
+    """The dotted setting of that name, '' where there is none; the method that was typed goes first."""
+    from cliptune import settings
+    from cliptune.methods import METHODS
+    from cliptune.recipe import KINDS as TABLES
+    from cliptune.registry import plain
+
+    for key, theirs in SETTINGS.items():
+        if bare in theirs:
+            return key
+    tables = [f"{table}.{key}" for table, kind in TABLES.items() for key in settings.field_help(kind)]
+    behind = arguments[list(arguments).index(verb) + 1 :]
+    typed = [name for name in METHODS if behind and plain(name) == plain(behind[0])]
+    own = [key for name in typed or METHODS for key in settings.declared(METHODS[name])]
+    return next((key for key in [*own, *tables] if plain(key.rpartition(".")[2]) == plain(bare)), "")
+
+
+def _missing(problem: Any, verb: str, verbs: Verbs) -> tuple[str, str]:
+    from cliptune.cli.options import METHOD
+
+    metavar = str(problem.param.metavar or problem.param.name).strip("[]").replace("|", " or ")
+    if problem.param.metavar == METHOD:
+        start = f"cliptune {verb} dora --data FOLDER"
+        return (
+            f"`cliptune {verb}` needs a {metavar} first",
+            f"if in doubt: {start}; in minutes: linear_probe; all: cliptune list methods",
+        )
+    meaning = str(getattr(problem.param, "help", None) or "").rstrip(".")
+    return f"`cliptune {verb}` needs {metavar}{f': {meaning}' if meaning else ''}", _example(verb, verbs)
+
+
+def _example(verb: str, verbs: Verbs) -> str:
+    lines = [line.strip() for line in (verbs[verb].__doc__ or "").splitlines()]
+    shown = next((line for line in lines if line.startswith("cliptune ")), "")
+    return f"like: {shown}" if shown else f"see `cliptune {verb} --help`"
+
+
+def _bad_value(problem: Any, arguments: Sequence[str], verb: str) -> tuple[str, str]:
+    param = problem.param
+    names = [name for name in getattr(param, "opts", ()) if name.startswith("-")]
+    option = next((name for name in names if any(word.partition("=")[0] == name for word in arguments)), "")
+    _, value = _typed(option, arguments) if option else ("", "")
+    if option == "--seed" and re.fullmatch(r"[\d\s,–-]+", value) and "--seeds" in _options(problem):
+        return f"--seed {value}: one whole number", f"several, one after another: --seeds {value}"
+    message = str(problem.message)
+    lowest = re.search(r"greater than or equal to (\S+)|x>=(\S+?)\.?$", message)
+    if lowest:
+        return f"{option} {value}: must be at least {lowest[1] or lowest[2]}", f"see `cliptune {verb} --help`"
+    wanted = next((ours for word, ours in EXPECTED.items() if word in message), "")
+    if option and wanted:
+        return f"{option} {value}: expected {wanted}", f"see `cliptune {verb} --help`"
+    return " ".join(problem.format_message().split()).rstrip("."), f"see `cliptune {verb} --help`"
+
+
+def _usage(option: str, message: str, verb: str) -> tuple[str, str]:
+    if "not take a value" in message:
+        return f"{option} takes no value", f"write {option} alone"
+    return f"{option} needs a value", f"write {option} VALUE, see `cliptune {verb} --help`"
+
+
+def _surplus(words: str, arguments: Sequence[str], verb: str, known: Mapping[str, bool]) -> tuple[str, str]:
+    what = f"`cliptune {verb}` does not expect '{words}'"
+    before = arguments[max(0, list(arguments).index(words.split()[0]) - 2)] if words.split()[0] in arguments else ""
+    if before == "--seed" and "--seeds" in known:
+        seeds = ",".join([arguments[list(arguments).index("--seed") + 1], *words.split()])
+        return what, f"several seeds, one after another: --seeds {seeds}"
+    if "=" in words and "--set" in known:
+        return what, f"did you mean --set {words}?"
+    if "--data" in known and not any(word.partition("=")[0] == "--data" for word in arguments):
+        return what, f"did you mean --data {words}?"
+    return what, f"leave it out, or see `cliptune {verb} --help`"
+
+
+def _options(problem: Any) -> dict[str, bool]:
+    """The options of the verb that was typed, and whether each takes a value."""
+    params = problem.ctx.command.params if problem.ctx is not None else []
+    return {
+        name: not getattr(param, "is_flag", False) for param in params for name in param.opts if name.startswith("-")
+    }

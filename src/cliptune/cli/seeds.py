@@ -1,0 +1,115 @@
+"""`cliptune train --seeds 1-3`: the same run with several seeds, one after another, and what they say together."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cliptune.cli import output
+
+if TYPE_CHECKING:
+    from cliptune.recipe import Recipe
+    from cliptune.runs import Run
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """'1-3' → (1, 2, 3); '1,5,7'; '1-3,7'; a single number says how many: '3' → (1, 2, 3).
+
+    Raises:
+        UserError: no whole numbers, a range that goes backwards, a seed twice, or only one.
+    """
+    from cliptune.errors import UserError
+
+    fix = "write --seeds 1-3, or --seeds 1,5,7, or --seeds 3 for the first three"
+    seeds: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UserError(f"--seeds {text}: {part!r} is neither a seed nor a range of seeds", fix)
+        if dash and int(last) < int(first):
+            raise UserError(f"--seeds {text}: {part} goes backwards", f"write {last}-{first}")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    if text.strip().isdecimal():
+        seeds = list(range(1, int(text) + 1))
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {text}: a seed stands there twice", fix)
+    if len(seeds) < 2:
+        raise UserError(f"--seeds {text}: several seeds are meant", "for one: --seed 1")
+    return tuple(seeds)
+
+
+def refuse_one(seed: int | None, chosen: dict[str, Any], text: str) -> None:
+    """Refuse --seeds beside a single seed, and among several processes.
+
+    Raises:
+        UserError: see above.
+    """
+    from cliptune.errors import UserError
+
+    if seed is not None or "protocol.seed" in chosen:
+        other = "--seed" if seed is not None else "--set protocol.seed"
+        raise UserError(f"--seeds {text} beside {other}", "give one of them")
+    if output.processes() > 1:
+        raise UserError("--seeds is work for one process", "start it without torchrun or accelerate launch")
+
+
+def report_of(draft: "Recipe", seeds: Sequence[int], out: Path | None) -> Path:
+    """The HTML file about all of them: in `out` beside the runs, else where you are (runs/ holds nothing but runs)."""
+    from cliptune.runs import run_name
+
+    if out is not None:
+        return out.expanduser() / "report.html"
+    return Path(f"{run_name(draft).rpartition('-s')[0]}-seeds-{'-'.join(map(str, seeds))}.html")
+
+
+def in_turn(seeds: Sequence[int], train_one: Callable[[int], "Run"], report: Path) -> dict[str, Any]:
+    """Train with every seed, print mean and deviation, and write one comparison; returns the facts for JSON.
+
+    Args:
+        train_one: seed → its finished run. report: the HTML file to write.
+    """
+    from cliptune.files import short
+    from cliptune.report.page import write_report
+
+    runs = []
+    for place, seed in enumerate(seeds, start=1):
+        output.say(f"\n[{place}/{len(seeds)}] seed {seed}")
+        runs.append(train_one(seed))
+    rows = together(runs)
+    output.say()
+    for row in rows:
+        output.say(
+            f"{row['test']}: {100 * row['mean']:.1f} ± {100 * row['deviation']:.1f} % (mean ± s.d. of {len(seeds)} "
+            f"seeds), zero-shot {100 * row['zero_shot']:.1f} %; "
+            + ", ".join(f"seed {seed} {100 * value:.1f}" for seed, value in zip(seeds, row["values"], strict=True))
+        )
+    files = write_report([run.folder for run in runs], report)
+    output.say(str(report))
+    return {
+        "seeds": list(seeds),
+        "tests": rows,
+        "report": str(report),
+        "files": [str(path) for path in files],
+        "runs": [{"run": short(run.folder), **run.record} for run in runs],
+    }
+
+
+def together(runs: Sequence["Run"]) -> list[dict[str, Any]]:
+    """Of every test the scores of all runs, their mean and sample standard deviation, and the mean before training."""
+    from cliptune.statistics import mean_and_deviation
+
+    rows = []
+    for name in runs[0].tests:
+        values = [run.metrics[name][run.score] for run in runs]
+        before = [run.before(name)[run.score] for run in runs]
+        mean, deviation = mean_and_deviation(values)
+        score = "Dice" if runs[0].score == "dice" else runs[0].score
+        rows.append(
+            {
+                "test": name if name != "test" else f"test {score}",
+                "values": values,
+                "mean": mean,
+                "deviation": deviation,
+                "zero_shot": mean_and_deviation(before)[0],
+            }
+        )
+    return rows

@@ -1,0 +1,47 @@
+"""`train --seeds`: several runs one after another, their mean and deviation, and one comparison."""
+
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+
+from cliptune.cli.seeds import parse_seeds
+from cliptune.errors import UserError
+from tests.cli.test_wrong_input import two_lines
+from tests.command import QUICK, Cliptune
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("1-3", (1, 2, 3)), ("1,2,3", (1, 2, 3)), ("1, 5,7", (1, 5, 7)), ("0-1,4", (0, 1, 4)), ("3", (1, 2, 3))],
+)
+def test_seeds_are_ranges_and_lists(text: str, seeds: tuple[int, ...]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "x", "3-1", "1,1", "1-3,2", "-1", "1.5,2", "1", "1-", "5-5", "0"])
+def test_what_is_no_set_of_seeds_is_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        parse_seeds(text)
+
+
+@pytest.mark.parametrize("further", [("--seed", "1"), ("--set", "protocol.seed=1")])
+def test_a_single_seed_beside_them_is_refused(further: tuple[str, str], cliptune: Cliptune) -> None:
+    assert two_lines(cliptune("train", "lora", "--seeds", "1-2", *further))[1] == "give one of them"
+
+
+@pytest.mark.usefixtures("few")
+def test_runs_of_several_seeds_end_in_mean_deviation_and_one_page(cliptune: Cliptune) -> None:
+    said = cliptune("train", "lora", "--seeds", "1-2", *QUICK, "--json").done()
+    runs, (test,) = said.json["runs"], said.json["tests"]
+    scores = [run["metrics"]["test"]["accuracy"] for run in runs]
+    assert [run["seed"] for run in runs] == [1, 2] == said.json["seeds"]
+    assert [run["run"] for run in runs] == ["runs/lora-digits-2shot-s1", "runs/lora-digits-2shot-s2"]
+    assert test["values"] == scores
+    assert (test["mean"], test["deviation"]) == (pytest.approx(mean(scores)), pytest.approx(stdev(scores)))
+    assert f"{100 * mean(scores):.1f} ± {100 * stdev(scores):.1f} % (mean ± s.d. of 2 seeds)" in said.err
+    page = Path("lora-digits-2shot-seeds-1-2.html")
+    assert said.json["report"] == str(page)
+    assert page.is_file()
+    again = cliptune("train", "lora", "--seeds", "1-2", *QUICK, "--json").done()
+    assert [run["finished"] for run in again.json["runs"]] == [run["finished"] for run in runs], "trained once"
