@@ -50,6 +50,8 @@ def train(
         several.refuse_one(seed, chosen, seeds)
     numbers = several.parse_seeds(seeds) if seeds is not None else ()
     tables = load_tables(recipe)
+    if not numbers:
+        early.refuse_folder(tables, chosen, preset, task, out, resume=resume, fresh=fresh)
     draft, opened = early.refuse(tables, chosen, preset, task, memory)
 
     from cliptune.cli.progress import Progress, describe_plan, describe_result
