@@ -37,7 +37,7 @@ def train(
 
     cliptune train dora --data photos/ --model vit-b-16 --shots 16
     """
-    from cliptune.cli import early
+    from cliptune.cli import ahead, early
     from cliptune.cli import seeds as several
     from cliptune.errors import UserError
     from cliptune.files import short
@@ -66,6 +66,8 @@ def train(
         more = {} if seed is None else {"protocol.seed": seed}
         plan = prepare(tables, {**chosen, **more}, preset, device, imageset=opened, memory=memory, task=task)
         describe_plan(plan)
+        ahead.say_model(plan, tables, chosen)
+        ahead.say_time(plan, len(numbers) or 1)
         folder = out / run_name(plan.recipe) if out and seed is not None else out
         with Progress() as progress:
             run = execute(plan, folder, resume=resume, fresh=fresh, listeners=[progress.hear], track=trackers)
