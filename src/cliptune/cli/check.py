@@ -41,7 +41,9 @@ def check(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """What `train` would do: data, splits, sites, numbers, memory and time; runs one batch and writes nothing.
+    """What `train` would do, its time and memory; writes nothing.
+
+    Data, splits, sites, parameters; three real steps are taken.
 
     Without a method: what the data set's copy holds, its faults, nine thumbnails; --zero-shot measures the backbone.
     """

@@ -33,7 +33,7 @@ def train(
     track: options.Track = None,
     json: options.Json = False,
 ) -> None:
-    """Adapt a backbone with a few labelled images and measure the gain.
+    """Adapt a model with a few labelled images, measure the gain.
 
     cliptune train dora --data photos/ --model vit-b-16 --shots 16
     """
