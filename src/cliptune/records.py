@@ -2,30 +2,42 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cliptune import environment, files
+from cliptune import files
 from cliptune import recipe as recipes
 from cliptune.datasets import contents
 from cliptune.datasets.episodes import Episode
 from cliptune.datasets.images import printable
 from cliptune.errors import UserError
 from cliptune.files import is_leftover
-from cliptune.methods.base import Adapter
 from cliptune.recipe_presets import is_trained_by_steps
 from cliptune.run_folder import HIDDEN, RunFolder
 from cliptune.runs import read_record
 from cliptune.settings import plain
-from cliptune.training.distributed import alike
 
 if TYPE_CHECKING:
+    from cliptune.methods.base import Adapter
     from cliptune.planning import AnyPlan
 
+AS_TYPED = (
+    "train.lr",
+    "train.steps",
+    "train.epochs",
+    "train.batch",
+    "protocol.seed",
+    "protocol.shots",
+    "protocol.half",
+)
+"""settings that stand in a run's record as they were typed, unless they were left open (auto)"""
 
-def describe(plan: "AnyPlan", adapter: Adapter, folder: Path) -> dict[str, Any]:
+
+def describe(plan: "AnyPlan", adapter: "Adapter", folder: Path) -> dict[str, Any]:
     """The part of run.json that is known without training."""
+    from cliptune import environment
+
     recipe, backbone = plan.recipe, plan.backbone
     trained = sum(parameter.numel() for parameter in adapter.trainable().values())
     record = {
@@ -100,6 +112,8 @@ def same_everywhere(plan: "AnyPlan") -> None:
     Raises:
         UserError: settings, images or weights differ between them.
     """
+    from cliptune.training.distributed import alike
+
     group, fix = plan.machine.group, "give every machine the same data, model and --dtype"
     alike(group, "settings", plan.recipe.essence(), fix)
     alike(group, "images", plan.episode.sha256, fix)
@@ -113,9 +127,7 @@ def already_done(place: RunFolder, plan: "AnyPlan", *, resume: bool, fresh: bool
         UserError: another or an unfinished run is there, or what is no run.
     """
     folder = place.folder
-    recorded = (folder / "run.json").is_file()
-    if (folder.exists() or folder.is_symlink()) and not recorded and not _is_empty(folder):
-        raise UserError(f"{folder} exists and is not a run", "give another folder with --out")
+    recorded = _holds_run(folder)
     if fresh:
         if recorded:
             place.make_beside()
@@ -132,12 +144,52 @@ def already_done(place: RunFolder, plan: "AnyPlan", *, resume: bool, fresh: bool
         return False
     record = read_record(folder)
     if reason := difference(folder, record, plan):
-        raise UserError(f"{folder} holds a run {reason}", "start over with --fresh, or give another folder with --out")
+        raise _another(folder, reason)
     if record["status"] == "finished":
         return True
     if not resume:
-        raise UserError(f"{folder} holds an unfinished run", "go on with --resume, or start over with --fresh")
+        raise _unfinished(folder)
     return False
+
+
+def refuse_taken(folder: Path, draft: recipes.Recipe, typed: Iterable[str], *, resume: bool, fresh: bool) -> None:
+    """Refuse what `already_done` would refuse, as far as the typed settings tell; nothing is loaded for it.
+
+    Args:
+        draft: see `recipe.draft`. typed: the settings that were typed, dotted.
+
+    Raises:
+        UserError: what is there is no run, an unfinished one, or one with another method or another of those settings.
+    """
+    if not _holds_run(folder) or fresh:
+        return
+    record = read_record(folder)
+    there = record["recipe"]
+    keys = [key.rpartition(".") for key in typed if key in AS_TYPED]
+    pairs = [("method.name", there.get("method", {}).get("name"), draft.method.name)] + [
+        (f"{section}.{key}", there.get(section, {}).get(key), plain(getattr(getattr(draft, section), key)))
+        for section, _, key in keys
+    ]
+    changed = [f"{key}: {before!r} there, {now!r} now" for key, before, now in pairs if before != now and now != "auto"]
+    if changed:
+        raise _another(folder, f"with other settings ({'; '.join(changed[:2])})")
+    if record["status"] != "finished" and not resume:
+        raise _unfinished(folder)
+
+
+def _holds_run(folder: Path) -> bool:
+    recorded = (folder / "run.json").is_file()
+    if (folder.exists() or folder.is_symlink()) and not recorded and not _is_empty(folder):
+        raise UserError(f"{folder} exists and is not a run", "give another folder with --out")
+    return recorded
+
+
+def _another(folder: Path, reason: str) -> UserError:
+    return UserError(f"{folder} holds a run {reason}", "start over with --fresh, or give another folder with --out")
+
+
+def _unfinished(folder: Path) -> UserError:
+    return UserError(f"{folder} holds an unfinished run", "go on with --resume, or start over with --fresh")
 
 
 def _is_empty(folder: Path) -> bool:

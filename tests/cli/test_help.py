@@ -48,6 +48,16 @@ def test_every_verb_explains_itself(verb: str, cliptune) -> None:
     assert said.out == cliptune(verb, "-h").done().out
 
 
+def test_the_list_of_verbs_fits_eighty_columns_and_nothing_is_cut(cliptune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = cliptune().done().out
+    assert "..." not in said.partition("Commands:")[2]
+    assert max(len(line) for line in said.splitlines()) <= 80
+    for verb, function in VERBS.items():
+        assert f"  {verb}  " in said
+        assert function.__doc__.strip().splitlines()[0] in said
+
+
 def test_without_a_verb_there_is_help(cliptune) -> None:
     said = cliptune()
     assert "train" in said.out + said.err

@@ -72,6 +72,13 @@ NAMES = [
     "study nothing",
     "study broken.toml",
     "study dora-table-1 --root nowhere",
+    "train dora --out unfinished",
+    "train dora --out photos",
+    "train lora --out finished",
+    "train dora --out finished --seed 2",
+    "train dora --out finished --set train.lr=1",
+    "train dora --out gone.csv",
+    "train dora --out gone.csv/run",
     "report nowhere",
     "merge nowhere merged",
     "merge unfinished merged",
@@ -99,6 +106,7 @@ def mistakes() -> None:
     """Folders and files with one fault each, in the current folder."""
     for number in range(3):
         picture(Path(f"flat/{number}.png"))
+        picture(Path(f"photos/cat/{number}.png"))
         picture(Path(f"images-alone/images/{number}.png"))
         picture(Path(f"wordless/images/{number}.png"))
         Path("wordless/masks").mkdir(exist_ok=True)
@@ -107,8 +115,12 @@ def mistakes() -> None:
     Path("gone.csv").write_text("image,label\na.png,cat\nb.png,dog\n")
     Path("broken.toml").write_text("[study\n")
     Path("unfinished").mkdir()
-    record = {"status": "running", "model": {}, "data": {}, "recipe": {}}
+    recipe = {"method": {"name": "dora"}, "train": {"lr": 0.01}, "protocol": {"seed": 1, "shots": 16}}
+    record = {"status": "running", "model": {}, "data": {}, "recipe": recipe}
     Path("unfinished/run.json").write_text(json.dumps(record))
+    Path("finished").mkdir()
+    done = {"status": "finished", "metrics": {}, "environment": {}}
+    Path("finished/run.json").write_text(json.dumps(record | done))
 
 
 def test_of_settings_and_verbs() -> None:

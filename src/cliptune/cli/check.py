@@ -41,11 +41,13 @@ def check(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """What `train` would do: data, splits, sites, numbers, memory and time; runs one batch and writes nothing.
+    """What `train` would do, its time and memory; writes nothing.
+
+    Data, splits, sites, parameters; three real steps are taken.
 
     Without a method: what the data set's copy holds, its faults, nine thumbnails; --zero-shot measures the backbone.
     """
-    from cliptune.cli import early
+    from cliptune.cli import ahead, early
     from cliptune.errors import UserError
     from cliptune.recipe import load_tables
 
@@ -64,6 +66,7 @@ def check(
 
     plan = prepare(tables, chosen, preset, device, imageset=opened, memory=memory, outline=True, task=task)
     describe_plan(plan)
+    ahead.say_model(plan, tables, chosen)
     with using(plan.recipe.shortcuts):
         facts = understood(plan)
     if names := facts.get("classes"):
@@ -75,8 +78,11 @@ def check(
     output.say(f"  {these(len(facts['sites']), 'site')}, {tensors}")
     output.say(
         f"  {these(facts['steps'], 'step')} of {plan.recipe.train.batch}; a step took {facts['step_seconds']:.2f} s, "
-        f"so about {facts['estimated_seconds'] / 60:.1f} min; peak memory {facts['peak_memory_bytes'] / 1e9:.1f} GB"
+        f"so about {facts['estimated_seconds'] / 60:.1f} min; peak memory {facts['peak_memory_bytes'] / 1e9:.1f} GB, "
+        f"of the whole run about {facts['estimated_memory_bytes'] / 1e9:.1f} GB"
     )
+    if facts["estimated_seconds"] > ahead.LONG and (ways := ahead.ways_to_less(plan, facts["estimated_seconds"])):
+        output.say(f"  shorter: {'; '.join(ways)}")
     if not plan.backbone.source:
         output.say("  no weights at hand: shapes, sites and times are right, the model knows nothing")
     output.result(facts)
@@ -106,6 +112,7 @@ def _data_alone(
 
 def understood(plan: "AnyPlan") -> dict[str, Any]:
     """Facts about a plan, with the time of one real step on the first batch."""
+    from cliptune.studies.estimate import of_plan
     from cliptune.training.loop import fit, phase_steps
 
     lesson, adapter, size = plan.lesson(), plan.attach(), plan.size()
@@ -125,6 +132,7 @@ def understood(plan: "AnyPlan") -> dict[str, Any]:
                 if done == min(3, steps):
                     break
     each = (time.perf_counter() - began) / max(1, done - 1)
+    peak, whole = plan.machine.peak_memory_bytes(), of_plan(plan).bytes
     told = plan.told()
     data = {key: value for key, value in told["data"].items() if key not in ("name", "root", "template")}
     return {
@@ -146,6 +154,7 @@ def understood(plan: "AnyPlan") -> dict[str, Any]:
         "step_seconds": each,
         # What comes before the first step (outputs of frozen parts that are kept) comes once.
         "estimated_seconds": each * steps + max(0.0, first - each),
-        "peak_memory_bytes": plan.machine.peak_memory_bytes(),
+        "peak_memory_bytes": peak,
+        "estimated_memory_bytes": max(peak, whole or 0) if plan.machine.device.type == "cpu" else peak,
         "recipe": plan.recipe.tables(),
     }

@@ -19,7 +19,10 @@ def demo(
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove earlier demo runs of the same names first.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Adapt the embedded mini CLIP to real handwritten digits with the four methods, compare, report. Offline."""
+    """Adapt the mini CLIP to handwritten digits, compare, report.
+
+    The embedded model, real digits, the untouched model and four methods; nothing is downloaded.
+    """
     from cliptune.cli.progress import Progress, describe_plan, describe_result
     from cliptune.datasets import open_set
     from cliptune.models.backbone import load

@@ -4,7 +4,10 @@ from cliptune.cli import options, output
 
 
 def doctor(json: options.Json = False) -> None:
-    """Versions, devices, and a quick check that the embedded model loads and knows its digits."""
+    """Versions, devices, and whether the embedded model works.
+
+    It is loaded and has to know its digits.
+    """
     import os
 
     import torch

@@ -4,6 +4,7 @@ Nothing is decided here: `planning.prepare` goes through all of it again with th
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,3 +77,32 @@ def _masks(draft: "Recipe") -> "MaskSet":
     maskset = open_masks(data.name, data.root or None, data.missing, settings.words or None, settings.value)
     refuse_wordless(maskset, settings.prompt)
     return maskset
+
+
+def refuse_folder(
+    tables: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Any],
+    preset: str,
+    task: str,
+    out: Path | None,
+    *,
+    resume: bool,
+    fresh: bool,
+) -> None:
+    """Refuse the run folder as `pipeline.execute` would, before the data are opened.
+
+    Raises:
+        UserError: it holds no run, another, or an unfinished one; it cannot be written.
+    """
+    from cliptune import files
+    from cliptune import recipe as recipes
+    from cliptune.records import refuse_taken
+    from cliptune.runs import run_name
+    from cliptune.tasks import with_task
+
+    tables = with_task(tables, options, task)
+    draft = recipes.draft(tables, options, preset)
+    folder = files.user_path(out) if out else Path("runs") / run_name(draft)
+    if not folder.exists():
+        files.writable_folder(folder)
+    refuse_taken(folder, draft, options, resume=resume, fresh=fresh)

@@ -21,7 +21,9 @@ def evaluate(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Measure a finished run on its own tests, or on other data with that data's class names.
+    """Measure a finished run again, on its tests or other data.
+
+    Other data are measured with their own class names.
 
     cliptune evaluate runs/dora-digits-16shot-s1 --data world/digits
     """

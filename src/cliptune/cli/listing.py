@@ -17,7 +17,10 @@ def list_things(
     root: options.Root = None,
     json: options.Json = False,
 ) -> None:
-    """What there is: methods, models, data sets, recipes, studies. With --root, data sets that lie there are marked."""
+    """What there is: methods, models, data, recipes, studies.
+
+    With --root, data sets that lie there are marked.
+    """
     from cliptune.registry import find
 
     kinds = [find(what, KINDS, "kind of thing")] if what else list(KINDS)

@@ -58,7 +58,9 @@ def say_version(wanted: bool) -> None:
 
 @app.callback()
 def before_any_verb(
-    version: Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Options that stand before a verb."""
 

@@ -20,7 +20,9 @@ def merge(
     model: options.MovedModel = None,
     json: options.Json = False,
 ) -> None:
-    """Write weights, tokenizer and preprocessing that transformers' CLIPModel (or CLIPSeg) and its processor load.
+    """Write an ordinary transformers model from a finished run.
+
+    Weights, tokenizer and preprocessing, as CLIPModel (or CLIPSeg) and its processor load them.
 
     cliptune merge runs/dora-photos-16shot-s1 merged/
     """

@@ -49,7 +49,9 @@ def predict(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Classify images; or, with a run of segmentation, write a mask and an overlay of each.
+    """Classify images, or mark what a prompt names in them.
+
+    With a run of segmentation a mask and an overlay of each image are written.
 
     cliptune predict runs/dora-photos-16shot-s1 new/ --csv answers.csv
     """

@@ -17,7 +17,9 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="The tables too, as .tex beside the HTML.")] = False,
     json: options.Json = False,
 ) -> None:
-    """One self-contained HTML file about a run, or comparing several; CSV and Markdown beside it.
+    """One HTML file about a run, or comparing several.
+
+    It needs nothing else; CSV and Markdown are written beside it.
 
     cliptune report runs/* --plots figures --latex
     """

@@ -19,7 +19,9 @@ def show(
     markdown: Annotated[bool, typer.Option("--markdown", help="A method's page as docs/methods has it.")] = False,
     json: options.Json = False,
 ) -> None:
-    """One method, recipe, study, data set or backbone, or one table of a recipe, explained.
+    """One method, recipe, study, data set or model, explained.
+
+    Or one table of a recipe.
 
     cliptune show dora --on vit-b-16 --set rank=4
     cliptune show train

@@ -36,7 +36,9 @@ def study(
     memory: options.Memory = None,
     json: options.Json = False,
 ) -> None:
-    """Run a grid, skip what is done, end in the table or figure with the paper's numbers beside ours.
+    """Run a grid of runs that ends in a table or figure.
+
+    What is done is skipped; the paper's numbers stand beside ours.
 
     cliptune study dora-table-1 --small
     """

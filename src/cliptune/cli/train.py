@@ -33,11 +33,11 @@ def train(
     track: options.Track = None,
     json: options.Json = False,
 ) -> None:
-    """Adapt a backbone with a few labelled images and measure the gain.
+    """Adapt a model with a few labelled images, measure the gain.
 
     cliptune train dora --data photos/ --model vit-b-16 --shots 16
     """
-    from cliptune.cli import early
+    from cliptune.cli import ahead, early
     from cliptune.cli import seeds as several
     from cliptune.errors import UserError
     from cliptune.files import short
@@ -50,6 +50,8 @@ def train(
         several.refuse_one(seed, chosen, seeds)
     numbers = several.parse_seeds(seeds) if seeds is not None else ()
     tables = load_tables(recipe)
+    if not numbers:
+        early.refuse_folder(tables, chosen, preset, task, out, resume=resume, fresh=fresh)
     draft, opened = early.refuse(tables, chosen, preset, task, memory)
 
     from cliptune.cli.progress import Progress, describe_plan, describe_result
@@ -64,6 +66,8 @@ def train(
         more = {} if seed is None else {"protocol.seed": seed}
         plan = prepare(tables, {**chosen, **more}, preset, device, imageset=opened, memory=memory, task=task)
         describe_plan(plan)
+        ahead.say_model(plan, tables, chosen)
+        ahead.say_time(plan, len(numbers) or 1)
         folder = out / run_name(plan.recipe) if out and seed is not None else out
         with Progress() as progress:
             run = execute(plan, folder, resume=resume, fresh=fresh, listeners=[progress.hear], track=trackers)

@@ -85,20 +85,33 @@ def _seconds(work: Work, rate: float) -> float:
     return STARTING_SECONDS + steps + SLOWER * work.further_operations / rate
 
 
+def work_of(plan: AnyPlan) -> Work | None:
+    """What a prepared run has to do; None where too little is known of its backbone."""
+    recipe = plan.recipe
+    if not isinstance(plan, Plan):
+        return mask_work(recipe, recipe.data.root)
+    episode = plan.episode
+    tests = sum(len(test.items) for test in episode.tests.values())
+    size = extent_of(episode.imageset, episode.train, episode.val, tests)
+    return _class_work(recipe, plan.backbone.model, replace(size, classes=len(episode.classes)))
+
+
 def of_plan(plan: AnyPlan) -> Estimate:
     """What a prepared run will take, all its steps, on the device and in the precision it has."""
-    recipe, machine = plan.recipe, plan.machine
-    if isinstance(plan, Plan):
-        episode = plan.episode
-        tests = sum(len(test.items) for test in episode.tests.values())
-        size = extent_of(episode.imageset, episode.train, episode.val, tests)
-        work: Work | None = _class_work(recipe, plan.backbone.model, replace(size, classes=len(episode.classes)))
-    else:
-        work = mask_work(recipe, recipe.data.root)
+    work = work_of(plan)
     if work is None:
         return Estimate(None, None, "unknown")
-    rate = _rate(machine.device.type, machine.dtype)
-    return Estimate(_seconds(work, rate), work.bytes, "arithmetic")
+    return Estimate(_seconds(work, _rate(plan.machine.device.type, plan.machine.dtype)), work.bytes, "arithmetic")
+
+
+def steps_within(plan: AnyPlan, seconds: float) -> int:
+    """How many steps of a prepared run fit into so many seconds, in tens; 0 where not even ten do."""
+    work = work_of(plan)
+    if work is None or not work.steps:
+        return 0
+    rate = _rate(plan.machine.device.type, plan.machine.dtype)
+    before, after = _seconds(replace(work, steps=0), rate), _seconds(work, rate)
+    return max(0, int((seconds - before) / ((after - before) / work.steps)) // 10 * 10)
 
 
 def class_work(recipe: Recipe, root: str) -> Work | None:
@@ -114,10 +127,12 @@ def class_work(recipe: Recipe, root: str) -> Work | None:
 
 def _class_work(recipe: Recipe, model: CLIPModel, size: Extent) -> Work:
     total = recipe.method.size(model, size.classes)
+    fitted = any(phase.kind == "closed" for phase in recipe.method.phases())  # from features of every image
+    seen = 2 * size.tests + (size.train + size.val if fitted else 0)
     return Work(
         steps(recipe, size.train),
         step_operations(recipe, model, size.classes, total.most),
-        2 * size.tests * forward_operations(model, "vision", image_tokens(model)),
+        seen * forward_operations(model, "vision", image_tokens(model)),
         _bytes(recipe, model, size, total.most),
     )
 
