@@ -28,6 +28,7 @@ from cliptune.training.events import Event, Measured
 from cliptune.training.learned import learned
 from cliptune.training.log import Log, Meter
 from cliptune.training.loop import AnyLesson, fit
+from cliptune.training.peak import Peak
 
 __all__ = ["Plan", "execute", "prepare"]
 
@@ -109,7 +110,7 @@ class Audience:
 
 
 def _execute(plan: AnyPlan, place: RunFolder, *, fresh: bool, audience: Audience, before: Any) -> None:
-    group, folder = plan.machine.group, place.work
+    group, folder, peak = plan.machine.group, place.work, Peak.start(plan.machine)
     with group.together():
         if group.main:
             files.writable_folder(folder)
@@ -128,7 +129,7 @@ def _execute(plan: AnyPlan, place: RunFolder, *, fresh: bool, audience: Audience
         return _train_along(plan, adapter, lesson)
     started_here = not folder.exists()
     try:
-        _run(plan, folder, adapter, lesson, evaluation, audience)
+        _run(plan, folder, adapter, lesson, evaluation, audience, peak)
     except Exception as problem:
         if started_here and not Checkpoint(folder / "checkpoint").exists():
             place.discard()
@@ -164,7 +165,9 @@ def decode(lesson: AnyLesson) -> None:
             pass
 
 
-def _run(plan: AnyPlan, folder: Path, adapter: Any, lesson: AnyLesson, evaluation: Any, audience: Audience) -> None:
+def _run(
+    plan: AnyPlan, folder: Path, adapter: Any, lesson: AnyLesson, evaluation: Any, audience: Audience, peak: Peak
+) -> None:
     group, meter, checkpoint = plan.machine.group, Meter(), Checkpoint(folder / "checkpoint")
     with files.recorded() as written:
         with group.together():
@@ -186,7 +189,7 @@ def _run(plan: AnyPlan, folder: Path, adapter: Any, lesson: AnyLesson, evaluatio
         record["seconds"] = {"train": earlier + time.perf_counter() - began}
         with group.together():
             refuse_incomplete(folder, written)
-            _finish(plan, folder, adapter, evaluation, record, meter)
+            _finish(plan, folder, adapter, evaluation, record, meter, peak)
             refuse_incomplete(folder, written)
             write_record(folder, record)
             audience.hear(Measured(record["metrics"]))
@@ -211,7 +214,9 @@ def refuse_incomplete(folder: Path, written: Iterable[Path]) -> None:
         )
 
 
-def _finish(plan: AnyPlan, folder: Path, adapter: Any, evaluation: Any, record: dict[str, Any], meter: Meter) -> None:
+def _finish(
+    plan: AnyPlan, folder: Path, adapter: Any, evaluation: Any, record: dict[str, Any], meter: Meter, peak: Peak
+) -> None:
     """Measure the trained adapter, save it, and complete the record, which is not written yet."""
     record |= describe(plan, adapter, folder)
     measuring = time.perf_counter()
@@ -222,7 +227,7 @@ def _finish(plan: AnyPlan, folder: Path, adapter: Any, evaluation: Any, record: 
         record["training"] = meter.training
     record |= learned(record, plan.recipe, folder / "metrics.jsonl")
     record.pop("on_validation", None)  # told as part of it
-    record["peak_memory_bytes"] = plan.machine.peak_memory_bytes()
+    record |= peak.told()
     record |= {"status": "finished", "finished": _now()}
     save_adapter(folder / "adapter", adapter, model_card(record))
 

@@ -73,5 +73,19 @@ def test_gallery_rows_are_what_they_say() -> None:
     rows = gallery(before, after, most=5)
     assert all(not before.correct[row] and after.correct[row] for row in rows["fixed"])
     assert all(before.correct[row] and not after.correct[row] for row in rows["broken"])
-    assert rows["best"][0] == int(np.argmax(np.where(after.correct, after.score, -1)))
-    assert rows["worst"][0] == int(np.argmax(np.where(~after.correct, after.score, -1)))
+    assert after.correct[rows["best"]].all()
+    assert not after.correct[rows["worst"]].any()
+    assert not set(rows["best"]) & set(rows["fixed"])
+    assert not set(rows["worst"]) & set(rows["broken"])
+
+
+def test_a_gallery_shows_every_class_before_one_twice() -> None:
+    labels = np.array([0] * 20 + [1] * 3 + [2])
+    score = np.linspace(0.99, 0.5, 24)  # class 0 is the most certain throughout
+    after = Predictions(labels, labels[:, None], score[:, None], np.zeros(24))
+    wrong = Predictions(labels, (labels + 1)[:, None], score[:, None], np.zeros(24))
+    rows = gallery(wrong, after, most=8)
+    assert labels[rows["fixed"]].tolist() == [0, 1, 2, 0, 1, 0, 1, 0]
+    assert rows["fixed"][:3] == [0, 20, 23]
+    assert labels[rows["best"]].tolist() == [0] * 8
+    assert rows["broken"] == rows["worst"] == []

@@ -10,7 +10,7 @@ from cliptune import published
 from cliptune.published.matching import Asked, average
 from cliptune.report.blocks import Table
 from cliptune.report.read import Record, read_record
-from cliptune.studies.pivot import Cell, Field, Line, asked_of, blocks, pivot
+from cliptune.studies.pivot import Cell, Field, Line, asked_of, blocks, means_over, pivot
 from cliptune.studies.reading import load, read
 from cliptune.studies.study import Job, Study
 from tests.unit.report_runs import write_run
@@ -85,7 +85,7 @@ def test_a_missing_run_is_told_and_takes_the_average_with_it(tmp_path: Path) -> 
     assert str(table.cells[ours, Field("EuroSAT", "top1")]) == "not run (paper 86.1)"
     assert table.cells[ours, Field("Average", "top1")].mean is None
     half = pivot(study, done(study, tmp_path, {("dtd", 1): (0.6, 0.4)}))
-    assert str(half.cells[ours, Field("DTD", "top1")]) == "60.0, 1 runs missing"
+    assert str(half.cells[ours, Field("DTD", "top1")]) == "60.0, 1 run missing"
     assert half.cells[ours, Field("DTD", "top1")].difference is None
 
 
@@ -267,3 +267,52 @@ def test_a_table_of_averages_alone_means_the_eleven() -> None:
     assert found is not None
     assert found.value == 85.05
     assert average(asked(study, label), {"DTD"}) is None
+
+
+def own_study(data: str, **settings: Any) -> Study:
+    """A study of zero-shot, without a template, and of DoRA with the usual one."""
+    tables = {
+        "study": {"title": "made up"},
+        "settings": {"data.name": data, "model.name": "vit-b-16", **settings},
+        "methods": [
+            {"label": "zero-shot", "recipe": "zero_shot"},
+            {"label": "ours", "recipe": "dora", "settings": {"data.template": "a photo of a {}."}},
+        ],
+    }
+    return read("made-up", tables, False, {})
+
+
+@pytest.mark.parametrize(
+    ("data", "same"), [("pacs", True), ("caltech101", True), ("dtd", False), ("oxford_pets", False)]
+)
+def test_prompts_are_compared_as_they_are_asked(data: str, same: bool) -> None:
+    study = own_study(data)
+    jobs = [*study.untouched, *study.jobs]
+    named = {job.row.label: job.untouched for job in jobs}
+    assert (named["zero-shot"] == named["ours"]) is same
+    assert ("zero-shot" in {job.row.label for job in study.jobs}) is not same, "it has runs of its own only if needed"
+
+
+def test_zero_shot_stands_with_the_methods(tmp_path: Path) -> None:
+    study = made_up()
+    tables = [each for each in blocks(study, pivot(study, [])) if isinstance(each, Table) and not each.folded]
+    assert [[row["label"] for row in table.rows] for table in tables] == [["zero-shot", "ours"]]
+    assert tables[0].title.startswith("vit-b-16, 4 shots: ")
+
+
+def test_what_a_mean_is_over_is_named() -> None:
+    study = own_study("pacs", **{"protocol.name": "domain-generalization", "protocol.target": ["sketch", "photo"]})
+    table = pivot(study, [])
+    assert means_over(study, table.fields) == ["PACS: the mean over the held-out domains sketch, photo."]
+    study = own_study("pacs", **{"protocol.name": "domain-generalization", "protocol.target": "sketch"})
+    assert means_over(study, pivot(study, []).fields) == ["PACS: the held-out domain sketch alone."]
+    assert means_over(made_up(), pivot(made_up(), []).fields) == ["Average: the mean over DTD, EuroSAT."]
+
+
+def test_the_harmonic_mean_is_the_first_of_three() -> None:
+    study = made_up(**{"protocol.name": "base-to-novel", "data.name": "dtd"})
+    assert [each.metric for each in pivot(study, []).fields] == ["harmonic mean", "base top1", "novel top1"]
+
+
+def test_one_missing_run_is_one() -> None:
+    assert str(Cell(0.5, None, 1, 1)) == "50.0, 1 run missing"

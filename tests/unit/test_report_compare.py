@@ -13,8 +13,9 @@ from cliptune.report.compare import groups, name_all
 from cliptune.report.page import write_report
 from cliptune.report.pairs import pairs, seen_from
 from cliptune.report.read import Predictions, Record, read_record
-from cliptune.report.tables import Column, headline, latex_text, paired_test, reliability, to_csv, to_latex, to_markdown
+from cliptune.report.tables import Column, headline, paired_test, reliability
 from cliptune.report.training import steps
+from cliptune.report.writing import latex_text, to_csv, to_latex, to_markdown
 from tests.unit.report_runs import ast_selection, write_run
 from tests.unit.test_report import read_page
 
@@ -319,5 +320,5 @@ class TestPage:
         (tmp_path / "bare" / "run.json").write_text('{"status": "finished"}')
         folders = [tmp_path / "bare", write_run(tmp_path / "one", steps=1, gallery=False, retention=False)]
         text = read_page(write_report(folders, tmp_path / "all.html")[0]).text
-        assert "no two methods share data" in text
+        assert "No two methods ran on the same data" in text
         assert "None" not in text

@@ -132,7 +132,7 @@ class TestByHand:
         [line] = csv.DictReader(path.open(newline=""))
         assert float(line["dice"]) == pytest.approx(0.75)
         assert float(line["gain"]) == pytest.approx(0.45)
-        assert (line["prompt"], line["better"], line["worse"], line["empty_right"]) == ("p1", "3", "1", "1.0")
+        assert (line["prompt"], line["better"], line["worse"], line["empty_right"]) == ("p1", "3", "1", "1")
         assert float(line["dice_small"]) == pytest.approx(0.75)
 
 

@@ -139,7 +139,7 @@ def test_an_overlay_fills_what_was_found_and_outlines_the_truth() -> None:
     found, truth = np.zeros((20, 20)), np.zeros((20, 20))
     found[2:5, 2:5], truth[8:18, 8:18] = 1, 1
     shown = overlay(image, found, truth, width=2)
-    assert shown[3, 3].tolist() == [178, 138, 50], "half the image, half orange"
+    assert shown[3, 3].tolist() == [50, 164, 178], "half the image, half cyan"
     assert shown[8, 8].tolist() == [0, 90, 255]
     assert shown[12, 12].tolist() == [100, 100, 100], "inside of the contour"
     assert shown[0, 0].tolist() == [100, 100, 100]

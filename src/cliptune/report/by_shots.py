@@ -8,23 +8,18 @@ from cliptune.report.captions import mean_and_spread, shots_cell, where
 from cliptune.report.several_leading import as_drawn, measured_as
 from cliptune.report.tables import Column, Row
 from cliptune.report.ties import AHEAD
+from cliptune.report.writing import Best
 
 NOT_RUN = "–"
 
 
-class Best(str):
-    """A cell that is ahead of all others of its column by the rule of `ties`: set in bold."""
-
-
 def by_shots(rows: Sequence[Row]) -> Table | None:
-    """Mean ± s.d. of every method, a column a number of shots; None where all have the same one.
+    """Mean ± s.d. of every method, a column a number of shots; None where no method has two.
 
     Args:
         rows: of `several_leading.with_leading`, with `standing`.
     """
     shots = list(dict.fromkeys(row["shots"] for row in sorted(rows, key=lambda row: words.number(row["shots"]) or 1e9)))
-    if len(shots) < 2:
-        return None
     lines: dict[tuple, Row] = {}
     for row in as_drawn(rows):
         key = (row["data"], row["model"], row["protocol"], row["label"])
@@ -32,6 +27,8 @@ def by_shots(rows: Sequence[Row]) -> Table | None:
         if row["accuracy"] is not None:
             text = mean_and_spread(row).removesuffix(" %")
             line[f"shots {row['shots']}"] = Best(text) if row.get("standing") == AHEAD else text
+    if all(sum(key.startswith("shots ") for key in line) < 2 for line in lines.values()):
+        return None
     columns = (
         Column("label", "method"),
         *where(rows),

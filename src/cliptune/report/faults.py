@@ -163,12 +163,9 @@ def by_confidence(predictions: Predictions) -> list[Row]:
     usable = np.isfinite(predictions.scores)
     bins = calibration(predictions.scores[usable], predictions.correct[usable], bins=5)
     return [
-        {
-            **vars(each),
-            "told": f"{100 * each.low:.0f}–{100 * each.high:.0f} %",
-            "interval": wilson(each.accuracy, each.n),
-        }
-        for each in bins
+        vars(fifth)
+        | {"told": f"{100 * fifth.low:.0f}–{100 * fifth.high:.0f} %", "interval": wilson(fifth.accuracy, fifth.n)}
+        for fifth in bins
     ]
 
 

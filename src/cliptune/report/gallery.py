@@ -24,6 +24,8 @@ EXPLAINED = {
     "best": ("Best", "right, with the highest confidence; without the images above"),
     "worst": ("Worst", "wrong, with the highest confidence; without the images above"),
 }
+ABOVE = {"best": "fixed", "worst": "broken"}
+"""kinds whose images leave out what another kind shows"""
 
 
 def galleries(record: Record) -> list[Block]:
@@ -34,9 +36,11 @@ def galleries(record: Record) -> list[Block]:
     blocks: list[Block] = []
     for key in dict.fromkeys([*EXPLAINED, *chosen]):
         title, meaning = EXPLAINED.get(key, (words.short(key, 30).capitalize(), ""))
-        rows = rows_of(chosen.get(key), record.predictions)
+        listed = rows_of(chosen.get(key), record.predictions)
+        above = rows_of(chosen.get(ABOVE.get(key, "")), record.predictions)
+        rows = [row for row in listed if row not in above]
         if not rows:
-            blocks.append(none_of(title, meaning))
+            blocks.append(Text(f"{title}: all of them stand above.") if listed else none_of(title, meaning))
             continue
         shown = f"{meaning}; {MOST} of {len(rows)} shown" if len(rows) > MOST else meaning
         blocks.append(Gallery(title, shown, [picture(record, record.predictions, row) for row in rows[:MOST]]))

@@ -14,7 +14,7 @@ from cliptune.report.blocks import Block, Drawing, Gallery, Items, Overlays, Pag
 from cliptune.report.read import home_of, read_record, read_run
 from cliptune.report.segment_read import read_segment_record
 from cliptune.report.segment_words import SEGMENT
-from cliptune.report.tables import markdown_text, to_csv, to_latex, to_markdown
+from cliptune.report.writing import markdown_text, to_csv, to_latex, to_markdown
 
 TEMPLATE = "template.html.j2"
 CLASSIFY = "classify"
@@ -133,9 +133,9 @@ def markdown(page: Page) -> str:
 
 
 def tex(page: Page) -> str:
-    """Every table of the page that has headings, each a tabular under its title as a comment; needs booktabs."""
+    """Every table of the page that has headings, each with its title as caption; needs booktabs."""
     found = [
-        f"% {' '.join((block.title or section.title).split())}\n{to_latex(block.rows, block.columns)}"
+        to_latex(block.rows, block.columns, block.title or section.title)
         for section in page.sections
         for block in section.blocks
         if isinstance(block, Table) and any(column.title for column in block.columns)

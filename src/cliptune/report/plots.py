@@ -169,11 +169,9 @@ def class_change(rows: Sequence[Row], most: int = MOST_LABELLED, chance: float |
         ax.axhline(most // 2 - 0.5, color=theme.NEUTRAL, linestyle=":")
     handles = _before_after()
     if chance is not None:
-        handles.append(
-            ax.axvline(
-                100 * chance, color=theme.NEUTRAL, linestyle=(0, (6, 3)), linewidth=1.0, label="chance", zorder=1
-            )
-        )
+        line = ax.axvline(100 * chance, color=theme.NEUTRAL, linestyle=theme.CHANCE_DASH, linewidth=1.0, zorder=1)
+        line.set_label("chance")
+        handles.append(line)
     ax.set_yticks(range(len(shown)), words.distinct([row["class"] for row in shown], 36))
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_xlabel("accuracy (%)")

@@ -44,7 +44,7 @@ def _reference_lines(draw: Callable, rows: Sequence[Row]) -> None:
         draw(100 * mean, color=theme.NEUTRAL, linestyle=":", linewidth=1.6, label="zero-shot", zorder=1)
     chance = {row.get("chance") for row in rows}
     if len(chance) == 1 and (value := chance.pop()) is not None:
-        draw(100 * value, color=theme.NEUTRAL, linestyle=(0, (6, 3)), linewidth=1.0, label="chance", zorder=1)
+        draw(100 * value, color=theme.NEUTRAL, linestyle=theme.CHANCE_DASH, linewidth=1.0, label="chance", zorder=1)
 
 
 def legend_below(figure: Figure, ax: Axes) -> None:

@@ -5,7 +5,6 @@ Runs that segment are read in segment_read.py.
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from cliptune.datasets.base import distinct
 from cliptune.errors import UserError
 from cliptune.files import read_json, user_path
 from cliptune.report import words
+from cliptune.report.run_files import read_events, read_features
 from cliptune.statistics import wilson
 
 ASIDE = ("validation",)
@@ -280,25 +280,6 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def read_events(path: Path) -> tuple[tuple[dict[str, Any], ...], int]:
-    """Events and the number of unreadable lines: an interrupted run may leave half a line behind, so it is counted."""
-    if not path.is_file():
-        return (), 0
-    events, unreadable = [], 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            event = None
-        if isinstance(event, dict):
-            events.append(event)
-        else:
-            unreadable += 1
-    return tuple(events), unreadable
-
-
 def read_predictions(path: Path) -> Predictions | None:
     if not path.is_file():
         return None
@@ -316,25 +297,6 @@ def read_predictions(path: Path) -> Predictions | None:
                 "its first line should be: path,label,prediction,score,top5",
             )
         return _parse(path, rows)
-
-
-def read_features(path: Path) -> dict[str, np.ndarray] | None:
-    if not path.is_file():
-        return None
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: broken ({error})", "remove it, or run again with --fresh") from error
-    shapes = {name: found[name].shape for name in ("before", "after") if name in found}
-    if len(shapes) < 2 or len(set(shapes.values())) > 1 or len(shapes["before"]) != 2:
-        raise UserError(
-            f"{path}: holds {', '.join(found) or 'nothing'}, not before and after [n d]",
-            "remove it, or run again with --fresh",
-        )
-    return {name: found[name] for name in shapes}
 
 
 def _parse(path: Path, rows: Iterable[Mapping[str, Any]]) -> Predictions:

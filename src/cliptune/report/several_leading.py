@@ -7,7 +7,7 @@ from typing import Any
 from cliptune.report import answer, resampled, verdict, words
 from cliptune.report.blocks import Kind, Verdict
 from cliptune.report.captions import at, at_shots, spread
-from cliptune.report.compare import Named, Place, told_apart
+from cliptune.report.compare import Named, Place, shots_text, told_apart
 from cliptune.report.leading import HALVES, leading
 from cliptune.report.pairs import Pairs
 from cliptune.report.read import Record
@@ -88,7 +88,7 @@ def lead_columns(rows: Sequence[Row]) -> list[Column]:
         Column("lead_zero_shot", "zero-shot", words.percent),
         Column("lead_gain", "gain, points", words.points),
     ]
-    if "harmonic mean" in kinds:
+    if kinds == {"harmonic mean"}:
         for half in HALVES:
             columns.append(Column(half, half, words.percent))
             columns.append(Column(f"{half}_zero_shot", f"{half}, zero-shot", words.percent))
@@ -112,7 +112,7 @@ def of_several(runs: Runs, found: Pairs, rows: Sequence[Row]) -> Verdict:
     if not several:
         return beside_zero_shot(alone)
     told = verdict.of_several([each for each in runs if each.cell.place in several], found)
-    besides = list(beside_zero_shot(alone).sentences) if alone else []
+    besides = [f"Data with one method: {text}" for text in beside_zero_shot(alone).sentences[:-1]] if alone else []
     leads = [each for place in several if (each := _of_place(place, places, rows))]
     if not leads:
         return Verdict(told.kind, told.lead, [*told.sentences, *besides])
@@ -154,10 +154,13 @@ def _moved(row: Row, half: str) -> str:
 def beside_zero_shot(runs: Runs) -> Verdict:
     """Runs that nothing is to be compared with: on which data each is better than the untouched backbone."""
     by_kind: dict[Kind, list[str]] = defaultdict(list)
+    seeds = len({each.cell.seed for each in runs})
     for each in runs:
         gain = leading(each.record).gain
         moved = "" if gain is None else f" {words.points(gain)} points"
-        by_kind[answer.of_one(each.record).kind].append(f"{each.label}, {each.cell}{moved}")
+        seed = f", seed {each.cell.seed}" if each.cell.seed is not None and seeds > 1 else ""
+        where = f"{each.cell.place.data}, {shots_text(each.cell.shots)}{seed}"
+        by_kind[answer.of_one(each.record).kind].append(f"{each.label}, {where}{moved}")
     better, all_runs = len(by_kind["gain"]), words.these(len(runs), "run")
     titles: dict[Kind, str] = {
         "gain": "Better than zero-shot",
@@ -168,7 +171,8 @@ def beside_zero_shot(runs: Runs) -> Verdict:
     told = [f"{title}: {'; '.join(by_kind[kind])}." for kind, title in titles.items() if by_kind[kind]]
     kinds = {kind for kind, texts in by_kind.items() if texts}
     kind: Kind = kinds.pop() if len(kinds) == 1 else "even"
-    return Verdict(kind, f"Better than zero-shot in {better} of {all_runs}; no two methods share data.", told)
+    told.append("No two methods ran on the same data, so none is compared with another.")
+    return Verdict(kind, f"Better than zero-shot in {better} of {all_runs}.", told)
 
 
 def without_chance(rows: Sequence[Row], runs: Sequence[Named[Any]]) -> tuple[list[Row], list[str]]:

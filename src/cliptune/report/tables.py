@@ -1,11 +1,7 @@
-"""One Record → rows: plain dicts, fractions 0–1, None for what was not measured. And rows → CSV, Markdown."""
+"""One Record → rows: plain dicts, fractions 0–1, None for what was not measured. Rows as text: writing.py."""
 
-import csv
-import io
-import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -285,78 +281,3 @@ def origin(record: RunFolder) -> Row:
         "commit": environment.get("commit"),
         "device": environment.get("device"),
     }
-
-
-def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """One line a row; the columns are all keys in the order met; numbers as `plain_number` writes them."""
-    rows = list(rows)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: plain_number(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def plain_number(value: Any) -> Any:
-    """A cell of a CSV: whole numbers without a point, other ones to seven digits, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and math.isfinite(value):
-        return int(value) if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"
-    return value
-
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-    **{"−": "$-$", "±": r"$\pm$", "–": "--", "…": r"\dots{}", "→": r"$\to$", "×": r"$\times$", "·": r"$\cdot$"},
-    **{"<": "$<$", ">": "$>$", "|": r"\textbar{}", "[": "{[}", "*": "{*}"},
-}
-"""what TeX would read as a command (also just after a line's end) or lacks in its first font → what it prints"""
-
-
-def to_latex(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column] = ()) -> str:
-    """A tabular that needs booktabs alone; columns of numbers flush right."""
-    columns = columns or _all_columns(rows)
-    cells = [[each.show(row.get(each.key)) for each in columns] for row in rows]
-    numbers = [i > 0 and all(words.reads_as_number(line[i]) for line in cells) for i in range(len(columns))]
-    head, *body = [
-        " & ".join(map(latex_text, line)) + r" \\" for line in [[column.title for column in columns], *cells]
-    ]
-    begin = rf"\begin{{tabular}}{{{''.join('r' if number else 'l' for number in numbers)}}}"
-    lines = [begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
-
-
-def latex_text(text: str) -> str:
-    """Text on one line in which TeX reads nothing but what is printed."""
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
-
-
-def to_markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column] = ()) -> str:
-    """A table as GitHub reads it; `columns` say what is shown and how, all keys as they are where none are given."""
-    columns = columns or _all_columns(rows)
-    lines = ["| " + " | ".join(_cell(column.title) for column in columns) + " |", "|" + " --- |" * len(columns)]
-    lines += ["| " + " | ".join(_cell(each.show(row.get(each.key))) for each in columns) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _all_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    return [Column(key, key) for key in dict.fromkeys(key for row in rows for key in row)]
-
-
-def _cell(text: str) -> str:
-    return markdown_text(text).replace("|", "\\|")
-
-
-def markdown_text(text: str) -> str:
-    """Text on one line in which nothing is read as HTML: 'p < 0.001' stays as it is, '<b>' and '&amp;' do not.
-
-    HTML begins with < and a letter, a slash, ! or ?; a character reference with & and a letter or #.
-    """
-    text = " ".join(text.split())
-    text = re.sub(r"&(?=[#A-Za-z])", "&amp;", text)
-    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

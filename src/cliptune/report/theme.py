@@ -17,10 +17,13 @@ from cliptune.files import write_whole
 
 INK = "#24292f"
 """text and lines; becomes the page's own text colour in inline SVG, so that a dark page stays readable"""
-BEFORE, AFTER = "#e69f00", "#0072b2"
-NEUTRAL = "#8b949e"
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
-"""Okabe and Ito's colours, dark enough for white paper and light enough for a dark page"""
+PAPERS = ("#ffffff", "#14181d")
+"""the page's ground, light and dark; every colour of a mark has a contrast of at least 3 : 1 on both (WCAG 1.4.11)"""
+BEFORE, AFTER = "#b87300", "#1a7fc1"
+NEUTRAL = "#818a94"
+SERIES = ("#1a7fc1", "#d55e00", "#009e73", "#c26a9c", "#b87300", "#3590cf", "#7f7f7f")
+"""after Okabe and Ito, the light ones darker and the dark one lighter"""
+CHANCE_DASH = (0, (6, 3))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")

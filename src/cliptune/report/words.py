@@ -68,8 +68,8 @@ def rough(value: Any) -> str:
     found = number(value)
     if not found:
         return NOT_MEASURED if found is None else "0"
-    digits = 1 - math.floor(math.log10(abs(found)))
-    return f"{round(found, digits):,.{max(digits, 0)}f}"
+    two = float(f"{found:.2g}")
+    return f"{two:,.{max(1 - math.floor(math.log10(abs(two))), 0)}f}"
 
 
 def decimals(value: Any) -> str:

@@ -20,7 +20,8 @@ from cliptune.report.plots_loss import loss_curves
 from cliptune.report.plots_selection import selection_maps
 from cliptune.report.read import Record
 from cliptune.report.several_costs import costs
-from cliptune.report.tables import Column, Row, to_csv
+from cliptune.report.tables import Column, Row
+from cliptune.report.writing import to_csv
 from cliptune.studies import pivot
 from cliptune.studies.conduct import failures
 from cliptune.studies.estimate import sizes

@@ -126,7 +126,7 @@ def pivot(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> Pivot:
             values[line, place][job.recipe.protocol.seed].append(found)
             same = job.faithful and (record is None or ours is None or not unfaithful(record, ours))
             asked[line, place].add(asked_of(study, job, place) if same else None)
-    fields = list(dict.fromkeys(place for _, place in values))
+    fields = leading_first(list(dict.fromkeys(place for _, place in values)))
     table = Pivot(in_order(study, [line for line, _ in values]), with_averages(fields))
     for line in table.lines:
         for place in table.fields:
@@ -139,6 +139,12 @@ def pivot(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> Pivot:
             beside = paper.value / 100 if paper else None
             table.cells[line, place] = cell_of(seeds, beside, line.label in zero)
     return table
+
+
+def leading_first(fields: Sequence[Field]) -> list[Field]:
+    """The harmonic mean of a data set's base and novel classes before both."""
+    order = list(dict.fromkeys(place.dataset for place in fields))
+    return sorted(fields, key=lambda place: (order.index(place.dataset), place.metric != HARMONIC))
 
 
 def asked_of(study: Study, job: Job, place: Field) -> Asked | None:
@@ -255,13 +261,41 @@ def blocks(study: Study, table: Pivot) -> list[Block]:
     counted = "training image" if masks else "shot"
     size = " at the model's input size" if study.about.source else ""
     measure = f"Dice{size}, " if masks else ""
-    for model, shots in dict.fromkeys((line.model, line.shots) for line in table.lines):
-        title = f"{model}, {words.these(int(shots), counted)}" if shots else model
-        here = [row for row in rows if (row["model"], row["shots"]) == (model, shots)]
+    for model, shots, here in together(rows):
+        backbone = Path(model).name if model.count("/") > 1 or model.startswith((".", "~")) else model
+        title = f"{backbone}, {words.these(int(shots), counted)}" if shots else backbone
         found.append(Table(f"{title}: {measure}mean ± s.d. over seeds, per cent", columns, here))
+    found += [Text(text) for text in means_over(study, table.fields)] if table.lines else []
     if study.about.note:
         found.append(Text(study.about.note))
     return found + theirs(study, table)
+
+
+def together(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
+    """The rows of a backbone and number of shots, those without shots (zero-shot) above each of them."""
+    for model in dict.fromkeys(row["model"] for row in rows):
+        here = [row for row in rows if row["model"] == model]
+        without = [row for row in here if not row["shots"]]
+        for shots in dict.fromkeys(row["shots"] for row in here if row["shots"]) or [""]:
+            yield model, shots, [*without, *(row for row in here if shots and row["shots"] == shots)]
+
+
+def means_over(study: Study, fields: Sequence[Field]) -> list[str]:
+    """Which targets, and which data sets, a column is a mean over."""
+    told = []
+    targets: dict[str, dict[str, None]] = defaultdict(dict)
+    for job in (*study.jobs, *study.untouched):
+        if target := job.recipe.protocol.target:
+            targets[column_of(job.recipe.data.name)][target] = None
+    for dataset, names in targets.items():
+        if len(names) > 1:
+            told.append(f"{dataset}: the mean over the held-out domains {', '.join(names)}.")
+        else:
+            told.append(f"{dataset}: the held-out domain {next(iter(names))} alone.")
+    for metric in dict.fromkeys(place.metric for place in fields if place.dataset == AVERAGE):
+        sets = [place.dataset for place in fields if place.metric == metric and place.dataset != AVERAGE]
+        told.append(f"{Field(AVERAGE, metric).title}: the mean over {', '.join(sets)}.")
+    return told
 
 
 def shown(cell: Cell | None) -> str:

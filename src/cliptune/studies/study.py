@@ -105,7 +105,8 @@ class Job:
         essence = self.recipe.essence()
         drawn = ("shots", "seed", "sampler", "repeat")
         protocol = {key: value for key, value in essence["protocol"].items() if key not in drawn}
-        known = {"data": essence["data"], "model": essence["model"], "protocol": protocol}
+        data = resolved_prompt(essence["data"])
+        known = {"data": data, "model": essence["model"], "protocol": protocol}
         if segment := essence.get("segment"):
             known["segment"] = {key: segment[key] for key in ("prompt", "words", "side", "threshold")}
         return sha256(known)
@@ -159,6 +160,31 @@ class Study:
         if not kept:
             raise UserError(f"--only {text!r}: no run of {self.name} is called so", "see them with --dry-run")
         return replace(self, jobs=kept)
+
+
+def resolved_prompt(data: Mapping[str, Any]) -> dict[str, Any]:
+    """[data] without a template that says what the set's own says: the prompts are the same, whoever names them.
+
+    Of data that no module of `datasets.sets` describes (somebody's own images) the default of an `ImageSet` is taken.
+    """
+    template = data.get("template") or ""
+    return {**data, "template": "" if template in (own_template(str(data.get("name"))), "") else template}
+
+
+@functools.cache
+def own_template(name: str) -> str:
+    """The first prompt template of a data set, without opening it."""
+    from importlib import import_module
+
+    from cliptune.datasets import find_set, sets
+    from cliptune.datasets.published import PHOTO
+
+    try:
+        module = import_module(f"{sets.__name__}.{find_set(name).partition('/')[0]}")
+    except UserError:
+        return PHOTO
+    facts = getattr(module, "FACTS", None)
+    return facts.templates[0] if facts and facts.templates else ""
 
 
 def sha256(value: Any) -> str:

@@ -210,7 +210,8 @@ def overlay(image: np.ndarray, found: np.ndarray, truth: np.ndarray | None, widt
     Args:
         found, truth: masks [h w] at the image's size; no contour without a truth. width: of the contour, pixels.
     """
-    fill, line = np.array([255, 176, 0], float), np.array([0, 90, 255], np.uint8)
+    # Cyan and blue: nothing in tissue, skin or soil has these colours, and glare on them is white or yellow.
+    fill, line = np.array([0, 229, 255], float), np.array([0, 90, 255], np.uint8)
     shown = image.astype(float)
     mask = found > 0
     shown[mask] = 0.5 * shown[mask] + 0.5 * fill

@@ -1,5 +1,6 @@
 """Where and in which precision training runs: accelerate picks the device and does the casting."""
 
+import ctypes
 import gc
 import os
 import sys
@@ -65,11 +66,19 @@ def resident_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def forget_peak() -> None:
-    """Let `resident_bytes` count from now on; where the system cannot (it is Linux's), from the process's start."""
+def forget_peak() -> bool:
+    """Let `resident_bytes` count from now on. False where the system cannot (it is Linux's): it goes on counting.
+
+    What Python and the C library hold without using it goes back to the system first: it is no part of what comes.
+    """
     gc.collect()
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc's
+    try:
         CLEAR.write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 _one_at_a_time = threading.Lock()
