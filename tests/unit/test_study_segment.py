@@ -265,6 +265,9 @@ class TestPage:
     def test_a_run_s_headline_is_its_dice(self) -> None:
         assert headline({"task": "segment", "metrics": {"test": {"dice": 0.7125}}}) == "test Dice 71.2 %"
         assert headline({"metrics": {"test": {"accuracy": 0.7125}}}) == "test 71.2 %"
+        halves = {"base": {"accuracy": 0.4}, "novel": {"accuracy": 0.1}, "harmonic_mean": 0.16}
+        told = headline({"metrics": halves, "tests": {"base": {}, "novel": {}}})
+        assert told == "harmonic mean 16.0 %, base 40.0 %, novel 10.0 %"
 
 
 class TestEstimate:

@@ -31,6 +31,7 @@ def report(
     )
     for path in written:
         output.say(str(path))
+    output.say(f"open {written[0]} in a browser")
     output.result({"runs": [str(folder) for folder in folders], "files": [str(path) for path in written]})
 
 

@@ -108,6 +108,7 @@ def _shots(run: Mapping[str, Any]) -> str:
 
 def _results(metrics: Mapping[str, Any]) -> str:
     lines = ["| | accuracy | 95 % interval | images | mean over classes | calibration error |", "|" + " --- |" * 6]
+    lines += _together(metrics, "harmonic_mean", "harmonic mean of base and novel")
     for title, found in _measured(metrics):
         cells = (
             title,
@@ -118,12 +119,16 @@ def _results(metrics: Mapping[str, Any]) -> str:
             words.percent(found.get("ece")),
         )
         lines.append("| " + " | ".join(cells) + " |")
-    for key, title in (("harmonic_mean", "harmonic mean of base and novel"), ("open_set", "AUROC, known or unknown")):
-        after, before = metrics.get(key), table(metrics, "zero_shot").get(key)
-        after, before = (found.get("auroc") if isinstance(found, Mapping) else found for found in (after, before))
-        if words.number(after) is not None:
-            lines.append(f"| {title} | {words.percent(after)} (zero-shot {words.percent(before)}) | | | | |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_together(metrics, "open_set", "AUROC, known or unknown")])
+
+
+def _together(metrics: Mapping[str, Any], key: str, title: str) -> list[str]:
+    """A row of what several tests tell together; none where it was not measured."""
+    after, before = metrics.get(key), table(metrics, "zero_shot").get(key)
+    after, before = (found.get("auroc") if isinstance(found, Mapping) else found for found in (after, before))
+    if words.number(after) is None:
+        return []
+    return [f"| {title} | {words.percent(after)} (zero-shot {words.percent(before)}) | | | | |"]
 
 
 def _measured(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

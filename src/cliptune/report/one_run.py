@@ -87,7 +87,8 @@ def result(record: Record) -> list[Block]:
             {"case": "right zero-shot", "right": pair["both_right"], "wrong": pair["broken"]},
             {"case": "wrong zero-shot", "right": pair["fixed"], "wrong": pair["both_wrong"]},
         ]
-        blocks.append(Table(f"The same {words.these(pair['n'], 'test image')}, before and after", columns, rows))
+        of = "" if record.main in ("test", None) else f" of {record.main}"
+        blocks.append(Table(f"The same {words.these(pair['n'], 'test image')}{of}, before and after", columns, rows))
     if measures := beside_headline(record):
         shown = [row | {when: _measure(row["key"], row[when]) for when in ("after", "zero_shot")} for row in measures]
         columns = (Column("measure", "measure"), Column("after", "after"), Column("zero_shot", "zero-shot"))

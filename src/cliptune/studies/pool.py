@@ -148,6 +148,7 @@ def headline(record: Mapping[str, Any]) -> str:
     """'test 83.1 %' of a finished run's record, 'test Dice 71.0 %' where it marks images."""
     metrics = record.get("metrics", {})
     score, told = ("dice", " Dice") if record.get("task") == "segment" else ("accuracy", "")
-    return ", ".join(
-        f"{name}{told} {100 * metrics[name][score]:.1f} %" for name in record.get("tests", ("test",)) if name in metrics
-    )
+    both = metrics.get("harmonic_mean")
+    first = [] if both is None else [f"harmonic mean {100 * both:.1f} %"]
+    tests = [name for name in record.get("tests", ("test",)) if name in metrics]
+    return ", ".join([*first, *(f"{name}{told} {100 * metrics[name][score]:.1f} %" for name in tests)])
