@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -100,7 +101,7 @@ def test_own_folders_with_no_such_layout(tmp_path):
     own(tmp_path / "both", ["a.png"], part="train")
     for part in ("test", "val", "valid"):
         own(tmp_path / "both", ["a.png"], part=part)
-    assert "both 'val' and 'valid'" in complaint(tmp_path / "both").what
+    assert "both 'val' and 'valid', which mean val" in complaint(tmp_path / "both").what
 
 
 def test_prompts_csv(tmp_path):
@@ -121,7 +122,12 @@ def test_prompts_csv(tmp_path):
         ("image,prompt\n0.jpg,a\n00.jpg,b\n", "prompts.csv:3: no image with a mask is called '00.jpg'", "did you mean"),
         ("image,prompt\n../0.jpg,a\n", "no image with a mask is called '../0.jpg'", "0.jpg"),
         ("image,prompt\n0.jpg,\n", "prompts.csv:2: the prompt is empty", "fill it in"),
-        ("image,prompt\n0.jpg\n", "prompts.csv:2: the prompt is empty", "fill it in"),
+        ("image,prompt\n0.jpg\n", "prompts.csv:2 has 1 field, the first line 2", "2 fields, separated by commas"),
+        (
+            "image,prompt\n0.jpg,a small mole, dark, left\n",
+            "prompts.csv:2 has 4 fields, the first line 2: 0.jpg,a small mole, dark, left",
+            "in double quotes",
+        ),
         ("image,prompt\n0.jpg,a\n", "no prompt for 1.jpg and 8 more", "give a prompt"),
         (b"image,prompt\n0.jpg,\xff\n", "not UTF-8", "UTF-8"),
     ],
@@ -132,6 +138,42 @@ def test_broken_prompts_csv(text, told, fix, tmp_path):
     error = complaint(folder)
     assert told in error.what
     assert fix in error.fix
+
+
+def test_prompts_csv_names_images_however_paths_are_written(tmp_path):
+    names = ["café/0.jpg", "b/1.jpg", "b/2.jpg", *TEN[3:6]]
+    folder = own(tmp_path / "lesions", names)
+    written = [unicodedata.normalize("NFD", names[0]), "b\\1.jpg", "images/b/2.jpg", "./3.jpg", "4.jpg", "5.jpg"]
+    text = "\n".join(f"{name};{number}" for number, name in enumerate(written))
+    (folder / "prompts.csv").write_text(f"image;prompt\n{text}\n", "utf-16")
+    texts = {item.image: dict(item.prompts)["p1"] for item in items(open_masks(str(folder)))}
+    assert texts == {f"images/{name}": (str(number),) for number, name in enumerate(names)}
+
+
+def test_lines_of_prompts_csv_that_are_left_out_are_counted(tmp_path):
+    folder = own(tmp_path / "lesions", TEN)
+    lines = [f"{name},mole" for name in [*TEN, "gone.jpg", "lost.jpg"]]
+    (folder / "prompts.csv").write_text("\n".join(["image,prompt", *lines]))
+    assert "prompts.csv: 2 lines name no image with a mask; left out" in open_masks(str(folder), missing="skip").notes
+
+
+def test_own_files_that_are_left_out_are_counted(tmp_path):
+    folder = own(tmp_path / "lesions", TEN)
+    own(folder, ["9.jpg"], part="images/thumbs")
+    (folder / "images" / "phone.HEIC").touch()
+    (folder / "images" / "._0.jpg").touch()
+    (folder / "images" / ".hidden.jpg").touch()
+    notes = "\n".join(open_masks(str(folder), prompt="mole").notes)
+    assert "1 .heic" in notes
+    assert "1 hidden image" in notes
+    assert "2 smaller copies in folders called 'thumbs'" in notes
+    other = own(tmp_path / "arrays", TEN, [])
+    (other / "masks").mkdir()
+    for name in TEN:
+        (other / "masks" / f"{name[0]}.npy").touch()
+    error = complaint(other, prompt="mole")
+    assert "10 files have no mask" in error.what
+    assert "files that are not read: 10 .npy" in error.what
 
 
 def test_a_prompt_fills_what_prompts_csv_leaves_open(tmp_path):

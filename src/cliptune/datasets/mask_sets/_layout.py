@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from cliptune.datasets.images import IMAGE_SUFFIXES, printable
+from cliptune.datasets.images import printable
 from cliptune.datasets.mask_sets._pairing import masks_beside
+from cliptune.datasets.places import LeftOut, folders_in, images_below, is_image, part_of
 from cliptune.errors import UserError
 
 _IMAGES = re.compile("images?|imgs?|pictures?|photos?|frames?|originals?|inputs?|scans?|rgb|jpegimages|imagefiles")
@@ -22,13 +23,8 @@ _MASKS = re.compile(
     "targets?|binarymasks?|maskimages|trimaps?|manual"
 )
 """names of folders in small letters, without what is no letter or digit"""
-PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""word → part"""
 LAYOUT = "make images/ and masks/ in it, an image and its mask with the same file name"
+_PARTS = ("train", "val", "test")
 _DEPTH = 3
 """folders above images/ and masks/, at most"""
 
@@ -70,17 +66,18 @@ def role_of(name: str) -> tuple[Role, str] | None:
     (('masks', ''), ('masks', 'train'), None)
     """
     words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
-    part = next((word for word in words if word in PARTS), "")
+    part = next((word for word in words if part_of(word)), "")
     rest = "".join(word for word in words if word != part)
     if _IMAGES.fullmatch(rest):
         return "images", part
     return ("masks", part) if _MASKS.fullmatch(rest) else None
 
 
-def files_of(path: Path, notes: list[str]) -> tuple[list[File], list[File]]:
+def files_of(path: Path, left_out: LeftOut, notes: list[str]) -> tuple[list[File], list[File]]:
     """The image files and the mask files of a set's folder.
 
     Args:
+        left_out: counts files that are passed over.
         notes: what was guessed is added.
 
     Raises:
@@ -88,9 +85,9 @@ def files_of(path: Path, notes: list[str]) -> tuple[list[File], list[File]]:
     """
     places = homes(path)
     if not places:
-        return _beside(path, notes)
-    images = [file for home in places for file in _files(path, home, home.images)]
-    masks = [file for home in places for file in _files(path, home, home.masks)]
+        return _beside(path, left_out, notes)
+    images = [file for home in places for file in _files(path, home, home.images, left_out)]
+    masks = [file for home in places for file in _files(path, home, home.masks, left_out)]
     for role, folders, files in (
         ("images", [home.images for home in places], images),
         ("masks", [home.masks for home in places], masks),
@@ -101,8 +98,8 @@ def files_of(path: Path, notes: list[str]) -> tuple[list[File], list[File]]:
     return images, masks
 
 
-def _beside(path: Path, notes: list[str]) -> tuple[list[File], list[File]]:
-    files = _files(path, Home("", "", "", ""), "")
+def _beside(path: Path, left_out: LeftOut, notes: list[str]) -> tuple[list[File], list[File]]:
+    files = _files(path, Home("", "", "", ""), "", left_out)
     masks = masks_beside(file.stem for file in files)
     if not masks:
         raise _no_layout(path)
@@ -111,7 +108,7 @@ def _beside(path: Path, notes: list[str]) -> tuple[list[File], list[File]]:
 
 
 def _no_layout(path: Path) -> UserError:
-    roles = {role[0]: name for name in subfolders(path) if (role := role_of(name))}
+    roles = {role[0] for folder in folders_in(path) if (role := role_of(folder.name))}
     if "images" in roles and "masks" not in roles:
         return UserError(f"{path} has no masks/", LAYOUT)
     if "masks" in roles and "images" not in roles:
@@ -131,40 +128,36 @@ def by_part(
         UserError: train without test, or two words for one part.
     """
     images, masks = folders
-    words = {file.word.lower(): file.word for file in images if file.word}
-    given = {PARTS[word] for word in words}
-    if "train" not in given:
+    given = {file.word.lower(): file.word for file in images if file.word}
+    parts = {part_of(word) for word in given}
+    if "train" not in parts:
         return {"": (images, masks)}
-    for part in ("train", "test", "val"):
-        same = [name for word, name in words.items() if PARTS[word] == part]
+    for part in _PARTS:
+        same = [name for word, name in given.items() if part_of(word) == part]
         if len(same) > 1:
-            purpose = {"val": "validation"}.get(part, part)
-            raise UserError(f"{path} has both '{same[0]}' and '{same[1]}'", f"keep one of them for {purpose}")
-    if "test" not in given:
+            raise UserError(f"{path} has both '{same[0]}' and '{same[1]}', which mean {part}", "keep one of them")
+    if "test" not in parts:
         raise UserError(f"{path} has a train folder but no test folder", "add test/, or put all images in one folder")
     if beside := sum(not file.word for file in (*images, *masks)):
         notes.append(f"{beside:,} image files beside the folders of the parts are left out")
 
     def of(part: str, files: list[File]) -> list[File]:
-        return [file for file in files if PARTS.get(file.word.lower()) == part]
+        return [file for file in files if part_of(file.word) == part]
 
-    return {part: (of(part, images), of(part, masks)) for part in ("train", "val", "test") if part in given}
+    return {part: (of(part, images), of(part, masks)) for part in _PARTS if part in parts}
 
 
-def _files(root: Path, home: Home, folder: str) -> list[File]:
-    """Image files below a folder of a home, sorted; hidden ones are skipped."""
+def _files(root: Path, home: Home, folder: str, left_out: LeftOut) -> list[File]:
+    """Image files below a folder of a home, sorted."""
     above = [name for name in home.above.split("/") if name]
     files = []
-    for where, below, names in os.walk(root / folder):
-        below[:] = subfolders(Path(where))
-        inner = Path(where).relative_to(root / folder).parts
+    for path in images_below(root / folder, left_out):
+        *inner, name = path.relative_to(root / folder).parts
         before = [*above, *([home.word] if home.word else []), *inner[:1]]
-        word = next((name for name in before if name.lower() in PARTS), "")
+        word = next((name for name in before if part_of(name)), "")
         rest = [name for name in (*above, *inner) if name != word]
         own = "/".join([folder, *inner[:1]] if inner and inner[0] == word else [folder]).strip("/")
-        for name in sorted(filter(is_image, names)):
-            path = "/".join(filter(None, [folder, *inner, name]))
-            files.append(File(path, own, "/".join([*rest, name]), word))
+        files.append(File(path.relative_to(root).as_posix(), own, "/".join([*rest, name]), word))
     return files
 
 
@@ -187,7 +180,7 @@ def is_home(root: Path) -> bool:
 
 def _homes(root: Path, above: str, depth: int, everywhere: bool) -> Iterator[Home]:
     """See `homes`. Not everywhere: only in folders called like a part, and in one that lies alone."""
-    names = subfolders(root / above)
+    names = [folder.name for folder in folders_in(root / above)]
     inner = f"{above}/" if above else ""
     pairs = _pairs(root / above, names)
     for word, images, masks in pairs:
@@ -195,7 +188,7 @@ def _homes(root: Path, above: str, depth: int, everywhere: bool) -> Iterator[Hom
     if pairs or not depth:
         return
     for name in names:
-        if everywhere or len(names) == 1 or name.lower() in PARTS:
+        if everywhere or len(names) == 1 or part_of(name):
             yield from _homes(root, f"{inner}{name}", depth - 1, everywhere)
 
 
@@ -217,7 +210,7 @@ def _one(folder: Path, names: Sequence[str], role: Role) -> str:
     """The folder that is meant: the one called 'images' or 'masks', or the only one with image files in it."""
     if role in names:
         return role
-    filled = [name for name in names if has_image_files(folder / name)]
+    filled = [name for name in names if _has_images(folder / name)]
     if len(filled) > 1:
         raise UserError(
             f"{printable(folder)} has {len(filled)} folders of {role}: {', '.join(map(printable, filled))}",
@@ -226,18 +219,5 @@ def _one(folder: Path, names: Sequence[str], role: Role) -> str:
     return filled[0] if filled else ""
 
 
-def has_image_files(folder: Path) -> bool:
-    """Whether there is an image file somewhere below a folder."""
-    return any(is_image(name) for _, _, names in os.walk(folder) for name in names)
-
-
-def is_image(name: str) -> bool:
-    """Whether a file of that name is taken for an image; hidden ones are not."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones and what macOS leaves in archives are skipped."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
-    return sorted(name for name in names if not name.startswith((".", "__MACOSX")))
+def _has_images(folder: Path) -> bool:
+    return any(is_image(name) for _, _, names in os.walk(folder, followlinks=False) for name in names)

@@ -10,7 +10,8 @@ Several lines for an image are several texts, of which one is drawn. Without the
 p1 of every image; without either there is only p0, the empty one. A folder with anns/ is read as medvlsm's layout.
 """
 
-import csv
+import posixpath
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,10 +25,12 @@ from cliptune.datasets.mask_sets._pairing import Pairing, pair
 from cliptune.datasets.mask_sets._published import cut_items
 from cliptune.datasets.mask_sets._reading import with_meaning
 from cliptune.datasets.medvlsm import ANNOTATIONS, open_layout
+from cliptune.datasets.places import LeftOut
 from cliptune.datasets.segmentation import MaskItem, MaskSet, of_files, word_prompts
 from cliptune.errors import UserError
 from cliptune.files import user_path
 from cliptune.registry import nearest
+from cliptune.texts import read_table
 
 PROMPTS = "prompts.csv"
 _WORDLESS = (("p0", ("",)),)
@@ -59,7 +62,8 @@ def load(path: Path, missing: Missing = "refuse", prompt: str | None = None, val
     pairs = _pairs(path, missing, notes)
     if not any(pairs.values()):
         raise UserError(f"{path} has no image with a mask", LAYOUT)
-    words = _words(path, [key for listed in pairs.values() for key in listed], missing, prompt)
+    by_name = {key: item for listed in pairs.values() for key, item in listed.items()}
+    words = _words(path, by_name, missing, prompt, notes)
     if not words and prompt is None:
         notes.append(f"no {PROMPTS} and no prompt: p0, the empty one, is all there is")
     items = {
@@ -82,13 +86,15 @@ def _pairs(path: Path, missing: Missing, notes: list[str]) -> dict[str, dict[str
         UserError: no such folders; an image without a mask or a mask without an image, unless `missing` is 'skip'; two
             files with one name.
     """
-    folders = files_of(path, notes)
+    left_out = LeftOut()
+    folders = files_of(path, left_out, notes)
+    notes += left_out.notes()
     pairs: dict[str, dict[str, MaskItem]] = {}
     differing: list[tuple[str, File, File]] = []
     for part, (images, masks) in by_part(path, folders, notes).items():
         shown, drawn = _by_stem(path, images), _by_stem(path, masks)
         pairing = pair(shown, drawn)
-        _say_lone(path, pairing, shown, drawn, missing, notes)
+        _say_lone(path, pairing, shown, drawn, missing, left_out, notes)
         head = f"{part}/" if part else ""
         pairs[part] = {
             f"{head}{shown[image].name}": MaskItem(shown[image].path, tuple(drawn[mask].path for mask in own))
@@ -128,6 +134,7 @@ def _say_lone(
     images: Mapping[str, File],
     masks: Mapping[str, File],
     missing: Missing,
+    left_out: LeftOut,
     notes: list[str],
 ) -> None:
     """Note images without a mask and masks without an image.
@@ -156,6 +163,9 @@ def _say_lone(
     if missing == "skip":
         notes.extend(f"{each}; left out" for each in said)
         return
+    if left_out.unread:
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in left_out.unread.most_common())
+        raise UserError(f"{' and '.join(said)}; files that are not read: {kinds}", "convert those to .png")
     skip = "or leave out what has no partner: --set data.missing=skip"
     if lone_images and lone_masks:
         raise UserError(" and ".join(said), f"give an image and its mask the same file name, {skip}")
@@ -187,8 +197,13 @@ def _path(item: MaskItem) -> str:
     return item.image
 
 
-def _words(path: Path, images: Sequence[str], missing: Missing, prompt: str | None) -> dict[str, list[str]]:
+def _words(
+    path: Path, items: Mapping[str, MaskItem], missing: Missing, prompt: str | None, notes: list[str]
+) -> dict[str, list[str]]:
     """Texts by image from prompts.csv; empty where there is no such file.
+
+    Args:
+        items: by the images' names in prompts.csv.
 
     Raises:
         UserError: no such columns; an image that is not there, unless `missing` is 'skip'; an empty text; images
@@ -197,36 +212,33 @@ def _words(path: Path, images: Sequence[str], missing: Missing, prompt: str | No
     listed = path / PROMPTS
     if not listed.is_file():
         return {}
-    known, words = set(images), dict[str, list[str]]()
-    for line, image, text in _rows(listed):
-        if image not in known:
+    known = {_plain(item.image): key for key, item in items.items()} | {_plain(key): key for key in items}
+    words, unused = dict[str, list[str]](), 0
+    for row in read_table(listed, ("image", "prompt")):
+        image, text = row.fields["image"], " ".join(row.fields["prompt"].split())
+        key = known.get(_plain(image))
+        if key is None:
             if missing == "skip":  # it may be one of those left out for want of a mask
+                unused += 1
                 continue
-            close = nearest(image, images)
-            fix = f"did you mean '{close[0]}'?" if close else f"name images by their path, as '{images[0]}'"
-            raise UserError(f"{listed}:{line}: no image with a mask is called '{image}'", fix)
+            close = nearest(image, items)
+            fix = f"did you mean '{close[0]}'?" if close else f"name images by their path, as '{next(iter(items))}'"
+            raise UserError(f"{listed}:{row.line}: no image with a mask is called '{image}'", fix)
         if not text:
-            raise UserError(f"{listed}:{line}: the prompt is empty", "fill it in or remove the line")
-        words.setdefault(image, []).append(text)
-    if prompt is None and (left := [image for image in images if image not in words]):
+            raise UserError(f"{listed}:{row.line}: the prompt is empty", "fill it in or remove the line")
+        words.setdefault(key, []).append(text)
+    if unused:
+        notes.append(f"{listed.name}: {unused:,} lines name no image with a mask; left out")
+    if prompt is None and (left := [image for image in items if image not in words]):
         more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
-        told = f"{listed} has no prompt for {printable(left[0])}{more}"
-        raise UserError(told, "add a line for each image, or give a prompt for those without")
+        raise UserError(
+            f"{listed} has no prompt for {printable(left[0])}{more}",
+            "add a line for each image, or give a prompt for those without",
+        )
     return words
 
 
-def _rows(path: Path) -> list[tuple[int, str, str]]:
-    """Line number, image and prompt of each line."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = {name.strip().lower(): name for name in reader.fieldnames or ()}
-            if absent := [name for name in ("image", "prompt") if name not in columns]:
-                told = f"{path} has no column '{absent[0]}' (its first line: {', '.join(reader.fieldnames or ())})"
-                raise UserError(told, "begin it with the line image,prompt, separated by commas")
-            rows = ((reader.line_num, row[columns["image"]] or "", row[columns["prompt"]] or "") for row in reader)
-            return [(line, image.strip(), " ".join(text.split())) for line, image, text in rows]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason}", "save it as CSV UTF-8") from error
-    except (csv.Error, OSError) as error:
-        raise UserError(f"{path} is not a CSV file: {error}", "save it as CSV UTF-8, separated by commas") from error
+def _plain(name: str) -> str:
+    """An image's path however it is written: back-slashes, accents composed or not, './' before it."""
+    slashed = unicodedata.normalize("NFC", name.replace("\\", "/"))
+    return slashed if ".." in slashed else posixpath.normpath(slashed)
