@@ -193,10 +193,11 @@ def page(seeds: list[int], cache: Path) -> str:
     grid = cells(seeds, METHODS)
     missing = sum(record_of(cell, cache) is None for cell in grid)
     left = f" {missing} of {len(grid)} runs are not made yet (–)." if missing else ""
+    drawn = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     tables = "\n\n".join(f"## {shots} shots\n\n{table(shots, seeds, cache)}" for shots in SHOTS)
     return f"""# The small preset over 10 to 200 classes
 
-Test accuracy in per cent, preset `small` as it stands, seeds {", ".join(map(str, seeds))}; columns are the number of
+Test accuracy in per cent, preset `small` as it stands, {drawn}; columns are the number of
 classes and where they come from. *digits*, *shapes*, *combinations*: drawn or shipped, the embedded mini CLIP. *wide*,
 *Caltech-101*: photographs, a CLIP of 3.3 M parameters that knows little of them. *wide* has 16 images a class, of which
 8 are in its train split: at 16 shots those 8. Rates were chosen on validation images with another seed

@@ -3,7 +3,7 @@
 paper    the published settings of every method
 small    for small backbones: a rate of its own for every method, and one length for all that descend a gradient
 
-steps = passes · images / batch, not under least_steps and not over most_steps          (docs/decisions/0016)
+steps = passes · images / batch, not under least_steps and not over most_steps          (docs/decisions/0017)
 """
 
 import math
