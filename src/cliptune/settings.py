@@ -5,6 +5,7 @@ Also the way back (TOML), `--set key=value`, and the help text under each field.
 
 import ast
 import dataclasses
+import functools
 import importlib.util
 import inspect
 import math
@@ -13,7 +14,7 @@ import textwrap
 import tomllib
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from cliptune.errors import UserError
@@ -53,7 +54,8 @@ def refuse_unknown(key: str, names: Iterable[str], place: str = "") -> None:
         raise UserError(f"{place}: no such setting", f"{offer}known: {', '.join(names) or 'none'}")
 
 
-def declared(target: str) -> dict[str, Any]:
+@functools.cache
+def declared(target: str) -> Mapping[str, Any]:
     """Fields of the dataclass 'module:Class' and their types, read from the source: nothing heavy is imported.
 
     Returns:
@@ -80,7 +82,7 @@ def declared(target: str) -> dict[str, Any]:
             text = ast.unparse(node.annotation)
             if not text.startswith("ClassVar"):
                 fields[node.target.id] = _simple(node.annotation)
-    return fields
+    return types.MappingProxyType(fields)
 
 
 def _simple(annotation: ast.expr) -> Any:
