@@ -225,3 +225,36 @@ def test_an_interrupted_prediction_of_masks_can_be_repeated(things: Path, cliptu
     cliptune(*command).done()
     Path("marked/marked.csv").unlink()
     assert cliptune(*command).code == 2
+
+
+def test_masks_of_classes_are_trained_on_by_value(things: Path, cliptune: Cliptune, refused: Refused) -> None:  # noqa: F811
+    """And what was chosen is in the recipe, so that the run is measured again by it."""
+    (things / "images").rename(things / "Images")
+    (things / "masks").rename(things / "Ground Truth")
+    for file in (things / "Ground Truth").iterdir():
+        numbers = 2 * (np.asarray(Image.open(file)) > 127).astype(np.uint8)
+        numbers[:4, :4] = 1
+        Image.fromarray(numbers).save(file)
+    words = ("train", "dora", "--data", things, "--prompt", "the bright thing", *QUICK, "--out", "classes")
+    told, fix = refused(*words)
+    assert "its masks hold 3 values where two are needed: 0 in 16" in told
+    assert "--set segment.value=" in fix
+    said = cliptune(*words, "--set", "segment.value=2").done()
+    assert "images are what lies in Images (16 files)" in said.out, "masks without --task segment"
+    record = json.loads(Path("classes/run.json").read_text("utf-8"))
+    assert record["recipe"]["segment"]["value"] == 2
+    again = cliptune("evaluate", "classes", "--json").done().json
+    assert again["adapted"]["dice"] == pytest.approx(record["metrics"]["test"]["dice"], abs=1e-6)
+    pixels = (Path("classes") / "predictions.csv").read_text("utf-8")
+    truths = [int(row["truth"]) for row in csv.DictReader(pixels.splitlines())]
+    assert truths
+    assert all(truth != 16 for truth in truths), "class 1 fills 16 pixels and is background"
+
+
+def test_masks_in_which_nothing_is_marked_are_not_trained_on(things: Path, refused: Refused) -> None:  # noqa: F811
+    for file in (things / "masks").iterdir():
+        Image.new("L", (120, 90)).save(file)
+    words = ("train", "lora", "--data", things, "--prompt", "the bright thing", *QUICK, "--out", "nothing")
+    told, _ = refused(*words)
+    assert "none of its 16 mask files marks anything, all are 0 everywhere" in told
+    assert not Path("nothing").exists()

@@ -129,3 +129,12 @@ def test_wrong_requests_are_refused() -> None:
     with pytest.raises(UserError, match="p9"):
         kind_of(blobs(), "p9")
     assert kind_of(blobs(prompts=(("p0", ("",)),)), "auto") == "p0"
+
+
+def test_drawn_images_in_which_nothing_is_marked_are_refused() -> None:
+    maskset = replace(blobs(), read_mask=lambda item: np.zeros((8, 8), np.uint8))
+    with pytest.raises(UserError, match=r"nothing is marked in the 2 training images of .* that seed 1 draws"):
+        mask_episode(maskset, "p1", 2, 1)
+    one = blobs().train[3]
+    marked = replace(maskset, read_mask=lambda item: np.full((8, 8), item == one, np.uint8))
+    assert len(mask_episode(marked, "p1", 6, 1).train) == 6

@@ -14,6 +14,7 @@ from torchmetrics.functional.classification import binary_f1_score
 from cliptune.tasks.segment import (
     Answers,
     bce_losses,
+    contrasting,
     dice_losses,
     dice_of,
     enlarged,
@@ -135,12 +136,39 @@ def test_the_table_of_images() -> None:
 
 
 def test_an_overlay_fills_what_was_found_and_outlines_the_truth() -> None:
-    image = np.full((20, 20, 3), 100, np.uint8)
-    found, truth = np.zeros((20, 20)), np.zeros((20, 20))
-    found[2:5, 2:5], truth[8:18, 8:18] = 1, 1
+    image = np.full((30, 30, 3), 100, np.uint8)
+    found, truth = np.zeros((30, 30)), np.zeros((30, 30))
+    found[2:9, 2:9], truth[14:26, 14:26] = 1, 1
     shown = overlay(image, found, truth, width=2)
-    assert shown[3, 3].tolist() == [50, 164, 178], "half the image, half cyan"
-    assert shown[8, 8].tolist() == [0, 90, 255]
-    assert shown[12, 12].tolist() == [100, 100, 100], "inside of the contour"
-    assert shown[0, 0].tolist() == [100, 100, 100]
-    assert image[3, 3].tolist() == [100, 100, 100], "the image itself stays"
+    fill = contrasting(image)
+    assert shown[5, 5].tolist() == [round((100 + part) / 2) for part in fill], "half the image, half the fill"
+    assert shown[3, 5].tolist() == list(fill), "the edge in full colour"
+    assert shown[1, 5].tolist() == [20, 20, 20], "and dark outside"
+    assert shown[15, 20].tolist() == [255, 255, 255]
+    assert shown[12, 20].tolist() == [20, 20, 20]
+    assert shown[20, 20].tolist() == [100, 100, 100], "inside of the line"
+    assert shown[29, 0].tolist() == [100, 100, 100]
+    assert image[5, 5].tolist() == [100, 100, 100], "the image itself stays"
+    assert (overlay(image, np.zeros((30, 30)), None) == image).all()
+
+
+@pytest.mark.parametrize(
+    "tissue",
+    [
+        [(200, 80, 60), (230, 190, 90), (255, 250, 240)],  # mucosa, its yellow, and glare
+        [(60, 140, 220), (20, 60, 160), (210, 235, 250)],  # sea and sky
+        [(0, 0, 0), (90, 90, 90), (255, 255, 255)],  # X-rays
+        [(150, 60, 140), (235, 200, 225), (70, 30, 90)],  # stained cells
+        [(30, 110, 40), (120, 170, 60), (90, 70, 40)],  # leaves and earth
+    ],
+)
+def test_an_overlay_is_told_apart_on_any_ground(tissue: list[tuple[int, int, int]]) -> None:
+    image = np.array(tissue, np.uint8)[np.arange(60)[:, None] // 3 % 3 + 0 * np.arange(60)]
+    inside = np.zeros((60, 60), bool)
+    inside[15:45, 15:45] = True
+    shown = overlay(image, inside, None, width=2)
+    tinted, ground = shown[20:40, 20:40].reshape(-1, 1, 3).astype(float), np.array(tissue, float)[None]
+    # A difference is just noticed at 2.3 where 100 lie between black and white (CIE 1976); 442 do here, so at about 10.
+    assert np.linalg.norm(tinted - ground, axis=2).min() > 60
+    blind = np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]])  # red and green are not told apart
+    assert np.linalg.norm((tinted - ground) @ blind, axis=2).min() > 40

@@ -88,7 +88,8 @@ def mask_episode(maskset: MaskSet, prompt: str, shots: int | None, seed: int) ->
         prompt: kind of prompt; 'auto' is p1, or the only one there is.
 
     Raises:
-        UserError: no training or test images, no such kind of prompt, fewer images than asked for.
+        UserError: no training or test images, no such kind of prompt, fewer images than asked for, or nothing is marked
+            in the images that were drawn.
     """
     for part in ("train", "test"):
         if not getattr(maskset, part):
@@ -99,9 +100,22 @@ def mask_episode(maskset: MaskSet, prompt: str, shots: int | None, seed: int) ->
             "ask for fewer: in segmentation shots are images in all",
         )
     train = maskset.train if shots is None else tuple(random.Random(seed).sample(maskset.train, shots))
+    if shots is not None and not any(_may_mark(maskset, item) for item in train):
+        raise UserError(
+            f"nothing is marked in the {shots} training images of '{maskset.name}' that seed {seed} draws",
+            "ask for more shots, or draw others: --seed",
+        )
     kind = kind_of(maskset, prompt)
     protocol: Literal["few-shot", "full-data"] = "full-data" if shots is None else "few-shot"
     return MaskEpisode(maskset, train, maskset.val, maskset.test, kind, protocol, shots, seed)
+
+
+def _may_mark(maskset: MaskSet, item: MaskItem) -> bool:
+    """Whether an item's mask marks something; one that cannot be read is named when it is trained on."""
+    try:
+        return bool(maskset.read_mask(item).any())
+    except UserError:
+        return True
 
 
 def readable(episode: MaskEpisode) -> MaskEpisode:

@@ -17,7 +17,7 @@ EXPLAINED = {
     "improved": ("Most improved", "the largest gain over zero-shot"),
     "worsened": ("Most worsened", "the largest loss against zero-shot"),
 }
-LEGEND = "Filled: what was marked. Outline: what should be."
+LEGEND = "Filled: what was marked. White line: what should be."
 
 
 def galleries(record: SegmentRecord) -> list[Block]:
