@@ -32,7 +32,9 @@ def accuracy(path: Path) -> float:
 def test_base_to_novel(few: None, cliptune: Cliptune) -> None:
     said = cliptune("train", "base-to-novel-lora", "--preset", "small", "--shots", "2", *SHORT).done()
     assert "tests: base (" in said.out
-    assert "harmonic mean: zero-shot" in said.out
+    assert "harmonic mean of base and novel: zero-shot" in said.out
+    last = said.out[said.out.index("harmonic mean of") :]
+    assert last.index("\n  base: zero-shot") < last.index("\n  novel: zero-shot"), "both halves follow what leads"
     run = Run("run")
     metrics, before = run.metrics, run.metrics["zero_shot"]
     assert run.classes == ("zero", "one", "two", "three", "four")
@@ -54,7 +56,9 @@ def test_base_to_novel(few: None, cliptune: Cliptune) -> None:
     assert {name: told["adapted"]["accuracy"] for name, told in again["tests"].items()} == {
         name: metrics[name]["accuracy"] for name in ("base", "novel")
     }
-    assert "digits, novel: zero-shot" in cliptune("evaluate", "run").done().out
+    again = cliptune("evaluate", "run").done().out
+    assert "digits, novel: zero-shot" in again
+    assert "harmonic mean of base and novel: zero-shot" in again
 
 
 def test_two_base_to_novel_runs_are_compared_by_both_harmonic_means(few: None, cliptune: Cliptune) -> None:

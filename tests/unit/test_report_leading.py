@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from cliptune.cli.progress import forgotten_lines, leading_again, leading_lines
 from cliptune.report import answer, one_run, resampled
 from cliptune.report.leading import beside_chance, chance_of, is_unequal, leading
 from cliptune.report.read import Record, measure, read_record
@@ -253,3 +254,33 @@ class TestForgotten:
         kept = {"world/shapes": {"n": 600, "before": 0.9, "after": 0.5, "classes": 24}}
         record = Record(tmp_path, {"retention": kept})
         assert answer.forgotten(record) == "Forgotten: world/shapes 90.0 % → 50.0 % (−40.0 points)."
+
+
+class TestOnScreen:
+    def test_base_and_novel(self, tmp_path):
+        record = read_record(halves_run(tmp_path / "run", base=(60, 160), novel=(120, 80)))
+        assert leading_lines(record) == [
+            "harmonic mean of base and novel: zero-shot 40.0 % → after 53.3 %   +13.3 points "
+            "(novel classes lost 20.0 points)"
+        ]
+
+    def test_unequal_classes(self, tmp_path):
+        first, why = leading_lines(read_record(unequal_run(tmp_path / "run", (196, 2), (176, 16))))
+        assert first == "mean over classes: zero-shot 54.0 % → after 84.0 %   +30.0 points"
+        assert "(20 to 200 images a class)" in why
+
+    def test_equal_classes_need_no_line(self, tmp_path):
+        assert leading_lines(read_record(write_run(tmp_path / "run", steps=1, gallery=False))) == []
+
+    def test_measured_again(self):
+        half = {"accuracy": 0.5, "n": 10}
+        found = {name: {"adapted": half, "zero_shot": {"accuracy": 0.25, "n": 10}} for name in ("base", "novel")}
+        assert leading_again({"tests": found}) == [
+            "harmonic mean of base and novel: zero-shot 25.0 % → after 50.0 %   +25.0 points"
+        ]
+        assert leading_again({"adapted": half, "zero_shot": half}) == []
+
+    def test_what_was_at_chance_tells_nothing(self, tmp_path):
+        kept = {"n": 600, "before": 0.04, "after": 0.042, "classes": 24}
+        [line] = forgotten_lines(Record(tmp_path, {"retention": {"world/shapes": kept}}))
+        assert line.endswith("(n = 600), at chance before (4.2 %), so it tells nothing")

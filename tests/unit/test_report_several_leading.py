@@ -109,6 +109,16 @@ def test_unequal_classes_are_told_of(tmp_path):
     assert any("Accuracy: lora 87.3 %, dora 90.9 %." in text for text in verdict.sentences)
 
 
+def test_data_that_zero_shot_does_not_know_is_pointed_out_once(tmp_path):
+    folders = [
+        write_run(tmp_path / method, method=method, before=0.05, after=0.6, steps=1, gallery=False)
+        for method in ("lora", "dora")
+    ]
+    notes = [text for text in page(folders).verdict.sentences if text.startswith("Note: ")]
+    assert len(notes) == 1
+    assert notes[0].startswith("Note: digits: zero-shot is below chance")
+
+
 def test_peaks_of_one_process_are_left_out_with_the_reason(tmp_path):
     shared = [write_run(tmp_path / method, method=method, steps=1, gallery=False) for method in ("lora", "dora")]
     alone = changed(write_run(tmp_path / "ast", method="ast", steps=1, gallery=False), peak_memory_bytes=700_000_000)

@@ -32,6 +32,7 @@ def evaluate(
 
     opened = Run.open(run, model)
 
+    from cliptune.cli.progress import leading_again
     from cliptune.reevaluate import measure_again
 
     if opened.task == "segment":
@@ -47,6 +48,8 @@ def evaluate(
     for note in found["notes"]:
         output.say(f"note: {note}")
     score = opened.score
+    for line in leading_again(found) if score == "accuracy" else ():
+        output.say(line)
     for name, told in found.get("tests", {"": found}).items():
         before, after = told["zero_shot"], told["adapted"]
         low, high = after["interval"]

@@ -1,6 +1,8 @@
 """What a person sees of a run: what was understood, how training goes, how it ended."""
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.cli import output
@@ -15,6 +17,7 @@ from cliptune.report.leading import HALVES, leading, told_unequal
 from cliptune.report.read import Record, RunFolder
 from cliptune.report.remarks import fixes_once, remarks_on_numbers, written
 from cliptune.report.tables import every_test, retention
+from cliptune.statistics import harmonic
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
 
 if TYPE_CHECKING:
@@ -122,6 +125,18 @@ def leading_lines(record: Record) -> list[str]:
         if lead.kind == "harmonic mean" and row["test"] in HALVES and row["gain"] is not None and row["gain"] < 0
     ]
     return [line + (f" ({', '.join(lost)})" if lost else ""), *why]
+
+
+def leading_again(found: Mapping[str, Any]) -> list[str]:
+    """The same of what `reevaluate.measure_again` returns."""
+    tests = found.get("tests", {"test": found})
+    sides: dict[str, dict[str, Any]] = {
+        key: {name: measured[key] for name, measured in tests.items()} for key in ("adapted", "zero_shot")
+    }
+    for side in sides.values():
+        if all(half in side for half in HALVES):
+            side["harmonic_mean"] = harmonic(*(side[half]["accuracy"] for half in HALVES))
+    return leading_lines(Record(Path(), {"metrics": sides["adapted"] | {"zero_shot": sides["zero_shot"]}}))
 
 
 def forgotten_lines(record: RunFolder) -> list[str]:

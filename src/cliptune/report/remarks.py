@@ -32,6 +32,22 @@ def remarks(record: Record) -> list[Remark]:
 
 def remarks_on_numbers(record: Record) -> list[Remark]:
     """Zero-shot at or below chance, and the warnings that the run itself wrote down."""
+    return remarks_on_zero_shot(record) + written(record)
+
+
+def remarks_on_data(records: Sequence[Record]) -> list[Remark]:
+    """Of several runs what is said of their data and names, not of their training; each once."""
+    found: dict[tuple[str, str], Remark] = {}
+    for record in records:
+        codes = codes_of(record)
+        told = [*([Remark(codes.what, codes.fix)] if codes else []), *remarks_on_zero_shot(record)]
+        for index, remark in enumerate(told):
+            found.setdefault((record.data, str(index)), Remark(f"{record.data}: {remark.what}", remark.fix))
+    return list(found.values())
+
+
+def remarks_on_zero_shot(record: Record) -> list[Remark]:
+    """Zero-shot at or below chance, test by test."""
     found, fix = [], "" if codes_of(record) else PROMPT_FIX
     for test in record.tests():
         chance, before = chance_of(record, test), record.before(test)
@@ -45,7 +61,7 @@ def remarks_on_numbers(record: Record) -> list[Remark]:
                 "does not know these images by these names, so points gained over it say little"
             )
             found.append(Remark(what, fix))
-    return found + written(record)
+    return found
 
 
 def codes_of(record: RunFolder) -> Coded | None:

@@ -132,7 +132,8 @@ def tiles_of(rows: Sequence[Row], places: Sequence[Place], named: Callable[[Plac
         text = f"{named(place)}, {shots_text(usual_shots(known))}"
         for row in here:
             trained = row["gain"] is not None and row["trainable_parameters"] != 0
-            beside = f"{words.points(row['gain'])} points over zero-shot" if trained else ""
+            what = f"{row['lead_title']}, " if row.get("lead", "accuracy") != "accuracy" else ""
+            beside = f"{what}{words.points(row['gain'])} points over zero-shot" if trained else what.rstrip(", ")
             found.append(Tile(f"{words.short(row['label'], 30)}; {text}", mean_and_spread(row), beside))
         if len(places) == 1 and all(row["trainable_parameters"] != 0 for row in here):
             found.append(Tile(f"zero-shot; {words.short(place.data, 24)}", words.percent(here[0]["zero_shot"]), ""))
