@@ -14,7 +14,7 @@ from cliptune.datasets.images import printable
 from cliptune.errors import UserError
 from cliptune.files import is_leftover
 from cliptune.recipe_presets import is_trained_by_steps
-from cliptune.run_folder import HIDDEN, RunFolder
+from cliptune.run_folder import HIDDEN, RunFolder, is_ours
 from cliptune.runs import read_record
 from cliptune.settings import plain
 
@@ -163,7 +163,9 @@ def refuse_taken(folder: Path, draft: recipes.Recipe, typed: Iterable[str], *, r
     """
     if not _holds_run(folder) or fresh:
         return
-    record = read_record(folder)
+    record, place = read_record(folder), RunFolder(folder)
+    if not is_ours(record) or (resume and place.beside.exists()):
+        return  # `already_done` looks closer, once more is known
     there = record["recipe"]
     keys = [key.rpartition(".") for key in typed if key in AS_TYPED]
     pairs = [("method.name", there.get("method", {}).get("name"), draft.method.name)] + [
@@ -174,6 +176,9 @@ def refuse_taken(folder: Path, draft: recipes.Recipe, typed: Iterable[str], *, r
     if changed:
         raise _another(folder, f"with other settings ({'; '.join(changed[:2])})")
     if record["status"] != "finished" and not resume:
+        if place.writable():
+            with place.lock():  # a process that works there is named instead
+                pass
         raise _unfinished(folder)
 
 

@@ -189,7 +189,7 @@ def refuse_irreplaceable(folder: Path) -> None:
     if os.path.ismount(folder):
         raise UserError(f"{folder} is a disk of its own and cannot be replaced", f"give --out {folder / 'run'}")
     record = read_record(folder)
-    if not _is_ours(record):
+    if not is_ours(record):
         raise UserError(f"{folder}/run.json is not a run's record, so --fresh removes nothing", keep)
     if others := foreign(folder):
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -199,7 +199,7 @@ def refuse_irreplaceable(folder: Path) -> None:
         )
 
 
-def _is_ours(record: Any) -> bool:
+def is_ours(record: Any) -> bool:
     """Whether a record has what every one of ours has had from its first moment."""
     recipe = record["recipe"]
     return isinstance(recipe, dict) and isinstance(recipe.get("method"), dict) and "name" in recipe["method"]

@@ -161,7 +161,8 @@ def test_a_device_that_is_not_there(refused: Refused) -> None:
         ('[method]\nname = "dora"\n[recipe]\npreset = "tiny"', "preset = 'tiny'", "'paper'"),
         ('[method]\nname = "dora"\n[recipe]\nprest = "small"', "prest", "preset"),
         ('train = 3\n[method]\nname = "dora"', "train = 3: not a table", "[train]"),
-        ("\udcff\udcfe", "not TOML", "cliptune show"),
+        ("\udcff", "not UTF-8 text", "save it as UTF-8"),
+        ("name = ", "not TOML", "cliptune show"),
     ],
 )
 def test_recipe_file_is_refused(text: str, what: str, fix: str, tmp_path_factory, refused: Refused) -> None:

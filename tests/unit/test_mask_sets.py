@@ -244,7 +244,7 @@ def test_an_existing_path_is_the_users_own_unless_the_root_holds_the_set(root, m
     assert open_masks("kvasir_polyp").about == "your own images"
     assert open_masks("kvasir_polyp", ".").facts is not None
     assert open_masks("kvasir_polyp").split == "given"
-    assert open_masks("kvasir_polyp").source == "kvasir_polyp"
+    assert open_masks("kvasir_polyp").source == str(root / "kvasir_polyp")
 
 
 def test_the_path_of_a_named_set_is_understood(root):

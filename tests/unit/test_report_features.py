@@ -126,7 +126,7 @@ class TestTemperature:
         (folder / "run.json").write_text(json.dumps(run))
         text = read_page(write_report([folder], folder / "page.html")[0]).text
         ece, nll = (run["metrics"]["test"][key] for key in ("ece", "nll"))
-        assert "Logits divided by T, fitted to 40 validation images" in text
+        assert "Confidences at a temperature T, fitted to 40 validation images" in text
         assert f"after 1.500 {100 * ece:.1f} % 1.2 % {nll:.3f} 0.321" in text
 
     def test_its_absence_is_said(self, tmp_path):
