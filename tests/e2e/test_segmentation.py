@@ -201,17 +201,17 @@ def test_verbs_of_the_other_task_are_refused(
 def test_an_interrupted_prediction_of_masks_can_be_repeated(things: Path, cliptune: Cliptune, monkeypatch) -> None:
     cliptune("train", "lora", "--data", things, "--prompt", "thing", *QUICK, "--out", "run").done()
     command = ("predict", "run", things / "images", "--out", "marked", "--json")
-    read, times = mark.read_file, []
+    read, times = mark.attempted, []
 
-    def interrupted(path: Path):
-        times.append(path)
+    def interrupted(picture):
+        times.append(picture)
         if len(times) == 3:
             raise KeyboardInterrupt
-        return read(path)
+        return read(picture)
 
-    monkeypatch.setattr(mark, "read_file", interrupted)
+    monkeypatch.setattr(mark, "attempted", interrupted)
     assert cliptune(*command).code == 130
-    monkeypatch.setattr(mark, "read_file", read)
+    monkeypatch.setattr(mark, "attempted", read)
     assert len(list(Path("marked/masks").iterdir())) == 2
     Path("marked/masks/.0.png.abc.half").write_bytes(b"as a killed process leaves it")
     found = cliptune(*command).done().json["predictions"]
