@@ -15,7 +15,7 @@ from PIL import Image
 from cliptune.datasets.contents import located
 from cliptune.datasets.mask_episode import items_of, kind_of
 from cliptune.datasets.mask_pixels import Batch, MaskPixels
-from cliptune.datasets.mask_sets import open_masks
+from cliptune.datasets.mask_sets import lies_below, open_masks
 from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskItem, MaskSet
 from cliptune.errors import UserError
 from cliptune.files import read_json, short, sweep, writable_folder, write_text, write_whole
@@ -230,6 +230,7 @@ def measure_masks_again(
         note_replaced(run, {"test": images, "masks": located(maskset.root, masks)}, notes)
     else:
         maskset = _other(data, base, words, run)
+        notes += maskset.notes if maskset.source else ()
         paths = [item.image for item in maskset.test]
         seen = seen_before(run, maskset.name, paths, located(maskset.root, paths), notes)
         items = tuple(item for item in maskset.test if item.image not in seen)
@@ -260,13 +261,17 @@ def _items(run: Run) -> tuple[MaskItem, ...]:
 
 
 def _other(data: str, root: str | None, words: str | None, run: Run) -> MaskSet:
-    """Other data; your own images without prompts.csv are asked for `words`, or for what the run learned to find."""
-    maskset = open_masks(data, root, prompt=words)
+    """Other data. Your own images are read by the run's `segment.value`, and without prompts.csv are asked for `words`,
+    or for what the run learned to find.
+    """
+    own = Path(data).expanduser().is_dir() and not lies_below(data, root)
+    value = run.record["recipe"]["segment"].get("value", ()) if own else ()
+    maskset = open_masks(data, root, prompt=words, value=value)
     if words is None and maskset.source and maskset.prompt_types == ("p0",):
         texts = run.record["prompt"]["texts"]
         if len(texts) != 1 or not texts[0]:
             raise UserError(f"'{maskset.name}' does not say what its masks mark", "--prompt WORDS does")
-        maskset = open_masks(data, root, prompt=texts[0])
+        maskset = open_masks(data, root, prompt=texts[0], value=value)
     if not maskset.test:
         raise UserError(f"'{maskset.name}' has no test images", "give data with a test split")
     return maskset

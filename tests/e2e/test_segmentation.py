@@ -245,6 +245,8 @@ def test_masks_of_classes_are_trained_on_by_value(things: Path, cliptune: Cliptu
     assert record["recipe"]["segment"]["value"] == 2
     again = cliptune("evaluate", "classes", "--json").done().json
     assert again["adapted"]["dice"] == pytest.approx(record["metrics"]["test"]["dice"], abs=1e-6)
+    other = cliptune("evaluate", "classes", "--data", things, "--json").done().json
+    assert any("images are what lies in Images" in note for note in other["notes"])
     pixels = (Path("classes") / "predictions.csv").read_text("utf-8")
     truths = [int(row["truth"]) for row in csv.DictReader(pixels.splitlines())]
     assert truths
