@@ -1,7 +1,5 @@
 """Help is instant: it imports nothing heavy."""
 
-import resource
-import statistics
 import subprocess
 import sys
 
@@ -10,7 +8,6 @@ import pytest
 from cliptune.cli.main import VERBS
 
 HEAVY = ("torch", "transformers", "numpy", "PIL", "sklearn", "accelerate", "safetensors", "matplotlib", "jinja2")
-MOST_SECONDS = 0.3
 
 
 def test_the_command_line_imports_nothing_heavy() -> None:
@@ -26,17 +23,6 @@ def test_help_itself_imports_nothing_heavy() -> None:
     assert "cliptune" in imported
     assert imported.isdisjoint(HEAVY)
     assert all(verb in done.stdout for verb in VERBS)
-
-
-def test_help_takes_under_three_tenths_of_a_second_of_cpu() -> None:
-    def seconds() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "cliptune", "--help"], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-    seconds()
-    assert statistics.median(seconds() for _ in range(5)) < MOST_SECONDS
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
