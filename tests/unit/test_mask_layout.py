@@ -73,6 +73,20 @@ def test_a_mask_s_part_may_be_called_otherwise(tmp_path):
     assert (len(opened.train) + len(opened.val), len(opened.test)) == (8, 8)
 
 
+def test_masks_of_all_parts_in_one_folder(tmp_path):
+    for part, stems in (("train", NAMES[:6]), ("test", NAMES[6:])):
+        for stem in stems:
+            picture(tmp_path / "images" / part / f"{stem}.jpg")
+    for stem in NAMES:
+        mask(tmp_path / "masks" / f"{stem}_mask.png", BOX)
+    opened = open_masks(str(tmp_path), prompt="box")
+    assert sorted(Path(item.image).stem for item in opened.test) == NAMES[6:]
+    assert all(Path(item.masks[0]).stem == f"{Path(item.image).stem}_mask" for item in items(opened))
+    assert "the masks of all parts lie in one folder (8 files)" in opened.notes
+    mask(tmp_path / "masks" / "extra_mask.png", BOX)
+    assert "masks: 1 file has no image, first extra_mask.png" in complaint(tmp_path, prompt="box").what
+
+
 def test_files_beside_the_parts_are_counted(tmp_path):
     for part in ("train", "test"):
         write(tmp_path, f"images/{part}", f"masks/{part}")

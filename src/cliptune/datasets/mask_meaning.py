@@ -131,7 +131,7 @@ def _brighter(values: Values, where: str) -> Colour:
     if values.pictures:
         told = f"{where}: what should be masks are pictures of many colours"
         raise UserError(
-            told, f"call the folder of the images images/ and that of the masks masks/; or {_choose(values)}"
+            told, "call the two folders images/ and masks/; if these are class numbers: --set segment.value=NUMBER"
         )
     if len(values.centres) != 2:
         told = f"{where}: its masks hold {len(values.centres):,} values where two are needed: {_listed(values)}"

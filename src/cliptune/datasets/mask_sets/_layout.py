@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from cliptune.datasets.images import printable
-from cliptune.datasets.mask_sets._pairing import masks_beside
+from cliptune.datasets.mask_sets._pairing import masks_beside, pair
 from cliptune.datasets.places import LeftOut, folders_in, images_below, is_image, part_of
 from cliptune.errors import UserError
 
@@ -138,13 +138,30 @@ def by_part(
             raise UserError(f"{path} has both '{same[0]}' and '{same[1]}', which mean {part}", "keep one of them")
     if "test" not in parts:
         raise UserError(f"{path} has a train folder but no test folder", "add test/, or put all images in one folder")
+    if not any(file.word for file in masks):
+        return _masks_together({part: _in_part(part, images) for part in _PARTS if part in parts}, masks, notes)
     if beside := sum(not file.word for file in (*images, *masks)):
         notes.append(f"{beside:,} image files beside the folders of the parts are left out")
 
-    def of(part: str, files: list[File]) -> list[File]:
-        return [file for file in files if part_of(file.word) == part]
+    return {part: (_in_part(part, images), _in_part(part, masks)) for part in _PARTS if part in parts}
 
-    return {part: (of(part, images), of(part, masks)) for part in _PARTS if part in parts}
+
+def _in_part(part: str, files: list[File]) -> list[File]:
+    return [file for file in files if part_of(file.word) == part]
+
+
+def _masks_together(
+    images: dict[str, list[File]], masks: list[File], notes: list[str]
+) -> dict[str, tuple[list[File], list[File]]]:
+    """Masks of all parts in one folder, given to the parts by their names; those of no part stay with the first."""
+    left = {mask.stem: mask for mask in masks}
+    parts: dict[str, tuple[list[File], list[File]]] = {}
+    for part, listed in images.items():
+        paired = pair((file.stem for file in listed), left).masks
+        parts[part] = (listed, [left.pop(stem) for own in paired.values() for stem in own])
+    notes.append(f"the masks of all parts lie in one folder ({len(masks):,} files)")
+    next(iter(parts.values()))[1].extend(left.values())
+    return parts
 
 
 def _files(root: Path, home: Home, folder: str, left_out: LeftOut) -> list[File]:
