@@ -114,7 +114,7 @@ def leading_lines(record: Record) -> list[str]:
     lead = leading(record)
     if lead.kind == "accuracy" or lead.after is None:
         return []
-    line = f"{lead.title}: zero-shot {told(lead.before)} → after {told(lead.after)}"
+    line = f"{lead.title}: zero-shot {shown(lead.before)} → after {shown(lead.after)}"
     if lead.gain is not None:
         line += f"   {100 * lead.gain:+.1f} points"
     main = record.after()
@@ -142,13 +142,13 @@ def leading_again(found: Mapping[str, Any]) -> list[str]:
 def forgotten_lines(record: RunFolder) -> list[str]:
     """What the model could do before, or that it could not."""
     return [
-        f"not adapted for: {row['name']} {told(row['before'])} → {told(row['after'])} (n = {row['n']})"
-        + (f", at chance before ({told(row['chance'])}), so it tells nothing" if row["at_chance"] else "")
+        f"not adapted for: {row['name']} {shown(row['before'])} → {shown(row['after'])} (n = {row['n']})"
+        + (f", at chance before ({shown(row['chance'])}), so it tells nothing" if row["at_chance"] else "")
         for row in retention(record)
     ]
 
 
-def told(fraction: float | None) -> str:
+def shown(fraction: float | None) -> str:
     """A percentage, or that there is none."""
     return "not measured" if fraction is None else percent(fraction)
 

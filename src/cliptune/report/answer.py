@@ -46,13 +46,13 @@ def _of_accuracy(record: Record) -> str:
         numbers += f"; {_counted(pair)}."
     else:
         numbers += f". No paired test: {why_unpaired(record)}, so only intervals that lie apart count as a difference."
-    if others := [each for each in every_test(record) if each["test"] != record.main]:
-        told = "; ".join(
-            f"{each['test']} {words.percent(each['zero_shot'])} → {words.percent(each['accuracy'])} "
-            f"({words.points(each['gain'])} points)"
-            for each in others[:4]
+    if others := [test for test in every_test(record) if test["test"] != record.main]:
+        besides = "; ".join(
+            f"{test['test']} {words.percent(test['zero_shot'])} → {words.percent(test['accuracy'])} "
+            f"({words.points(test['gain'])} points)"
+            for test in others[:4]
         )
-        numbers = f"On {record.main}: {numbers} Besides: {told}."
+        numbers = f"On {record.main}: {numbers} Besides: {besides}."
     return numbers
 
 
@@ -166,17 +166,17 @@ def forgotten(record: Record) -> str:
     if not measured:
         return "What was forgotten: not measured."
     if not rows:
-        told = "; ".join(
+        text = "; ".join(
             f"on {row['name']} the untouched backbone is at chance ({words.percent(row['before'])}, guessing "
             f"{words.percent(row['chance'])})"
             for row in measured[:3]
         )
-        return f"What was forgotten cannot be told: {told}."
-    told = "; ".join(
+        return f"What was forgotten cannot be told: {text}."
+    text = "; ".join(
         f"{row['name']} {words.percent(row['before'])} → {words.percent(row['after'])} "
         f"({words.points(row['change'])} points{'' if apart(row) else ', inside the intervals'})"
         for row in sorted(rows, key=lambda row: row["change"])[:3]
     )
     more = f", and {len(rows) - 3} more below" if len(rows) > 3 else ""
     lost = any(row["change"] < 0 and apart(row) for row in rows)
-    return f"{'Forgotten' if lost else 'Not adapted for'}: {told}{more}."
+    return f"{'Forgotten' if lost else 'Not adapted for'}: {text}{more}."

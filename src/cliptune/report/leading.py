@@ -54,7 +54,7 @@ def leading(record: Record) -> Leading:
         return Leading("harmonic mean", *both, _chance_of_halves(record))
     chance = chance_of(record)
     if after is not None and is_unequal(after):
-        means = [words.number(found.extra.get("macro_accuracy")) if found else None for found in (after, before)]
+        means = [words.number(side.extra.get("macro_accuracy")) if side else None for side in (after, before)]
         if means[0] is not None:
             return Leading("class mean", means[0], means[1], chance)
     return Leading("accuracy", after.accuracy if after else None, before.accuracy if before else None, chance)
@@ -65,7 +65,9 @@ def class_sizes(measure: Measure) -> dict[str, int]:
     listed = measure.extra.get("per_class")
     if not isinstance(listed, Mapping):
         return {}
-    sizes = {str(name): words.number(found.get("n")) for name, found in listed.items() if isinstance(found, Mapping)}
+    sizes = {
+        str(name): words.number(of_class.get("n")) for name, of_class in listed.items() if isinstance(of_class, Mapping)
+    }
     return {name: int(n) for name, n in sizes.items() if n}
 
 
@@ -90,8 +92,8 @@ def told_unequal(measure: Measure) -> str:
 def chance_of(record: Record, test: str | None = None) -> float | None:
     """What guessing reaches on a named test, by default the main one; None where its classes are not told."""
     test = test or record.main
-    found = record.section("tests").get(test or "")
-    classes = words.number(found.get("classes")) if isinstance(found, Mapping) else None
+    tested = record.section("tests").get(test or "")
+    classes = words.number(tested.get("classes")) if isinstance(tested, Mapping) else None
     if classes is None and test == record.main:
         classes = len(record.classes)
     return 1 / classes if classes else None

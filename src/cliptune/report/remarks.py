@@ -37,18 +37,18 @@ def remarks_on_numbers(record: Record) -> list[Remark]:
 
 def remarks_on_data(records: Sequence[Record]) -> list[Remark]:
     """Of several runs what is said of their data and names, not of their training; each once."""
-    found: dict[tuple[str, str], Remark] = {}
+    listed: dict[tuple[str, str], Remark] = {}
     for record in records:
         codes = codes_of(record)
-        told = [*([Remark(codes.what, codes.fix)] if codes else []), *remarks_on_zero_shot(record)]
-        for index, remark in enumerate(told):
-            found.setdefault((record.data, str(index)), Remark(f"{record.data}: {remark.what}", remark.fix))
-    return list(found.values())
+        of_record = [*([Remark(codes.what, codes.fix)] if codes else []), *remarks_on_zero_shot(record)]
+        for index, remark in enumerate(of_record):
+            listed.setdefault((record.data, str(index)), Remark(f"{record.data}: {remark.what}", remark.fix))
+    return list(listed.values())
 
 
 def remarks_on_zero_shot(record: Record) -> list[Remark]:
     """Zero-shot at or below chance, test by test."""
-    found, fix = [], "" if codes_of(record) else PROMPT_FIX
+    listed, fix = [], "" if codes_of(record) else PROMPT_FIX
     for test in record.tests():
         chance, before = chance_of(record, test), record.before(test)
         if said := beside_chance(before, chance):
@@ -60,8 +60,8 @@ def remarks_on_zero_shot(record: Record) -> list[Remark]:
                 f"{words.these(round(1 / chance), 'class', 'classes')} reaches {words.percent(chance)}): the backbone "
                 "does not know these images by these names, so points gained over it say little"
             )
-            found.append(Remark(what, fix))
-    return found
+            listed.append(Remark(what, fix))
+    return listed
 
 
 def codes_of(record: RunFolder) -> Coded | None:
@@ -71,7 +71,7 @@ def codes_of(record: RunFolder) -> Coded | None:
     classes = record.section("data").get("classes")
     if not isinstance(name, str) or not is_path(name) or not isinstance(classes, list):
         return None
-    return coded([str(each) for each in classes], str(record.section("data").get("template") or "{}"))
+    return coded([str(name) for name in classes], str(record.section("data").get("template") or "{}"))
 
 
 def is_path(name: str) -> bool:

@@ -20,8 +20,8 @@ Runs = Sequence[Named[Record]]
 def with_leading(rows: Sequence[Row], runs: Runs) -> list[Row]:
     """Rows of `compare.groups`, each with `lead`: what leads its runs, mean over seeds; base and novel too."""
     gathered: dict[tuple, list[Record]] = defaultdict(list)
-    for each in runs:
-        gathered[(each.cell.place, each.label, each.cell.shots)].append(each.record)
+    for run in runs:
+        gathered[(run.cell.place, run.label, run.cell.shots)].append(run.record)
     places = [Place(row["data"], row["model"], row["protocol"]) for row in rows]
     return [row | _lead(gathered[(place, row["label"], row["shots"])]) for place, row in zip(places, rows)]
 
@@ -33,8 +33,8 @@ def _lead(records: Sequence[Record]) -> Row:
     gain, gain_deviation = mean_and_deviation([lead.gain for lead in leads if lead.gain is not None])
     halves: Row = {}
     for half in HALVES:
-        after = [found.accuracy for record in records if (found := record.after(half))]
-        zero_shot = [found.accuracy for record in records if (found := record.before(half))]
+        after = [measured.accuracy for record in records if (measured := record.after(half))]
+        zero_shot = [measured.accuracy for record in records if (measured := record.before(half))]
         halves |= {half: mean_and_deviation(after)[0], f"{half}_zero_shot": mean_and_deviation(zero_shot)[0]}
     return {
         "lead": leads[0].kind,
@@ -56,10 +56,10 @@ def _interval(record: Record) -> tuple[float, float] | None:
     if kind == "accuracy":
         return after.interval if after else None
     if kind == "class mean":
-        found, before = record.predictions, record.zero_shot_predictions
-        if found is None or before is None or not paired_test(record):
+        predictions, before = record.predictions, record.zero_shot_predictions
+        if predictions is None or before is None or not paired_test(record):
             return None
-        return resampled.class_mean(found.labels, before.correct, found.correct).after
+        return resampled.class_mean(predictions.labels, before.correct, predictions.correct).after
     pairs = [pair for half in HALVES if (pair := answer.pair_of(record, half))]
     return resampled.harmonic_mean(pairs).after if len(pairs) == len(HALVES) else None
 
@@ -99,28 +99,28 @@ def lead_columns(rows: Sequence[Row]) -> list[Column]:
     return columns
 
 
-def of_several(runs: Runs, found: Pairs, rows: Sequence[Row]) -> Verdict:
+def of_several(runs: Runs, pairs: Pairs, rows: Sequence[Row]) -> Verdict:
     """Who is ahead where there are several methods; of data with one method, how it stands to zero-shot.
 
     Args:
         rows: of `with_leading`.
     """
-    places = list(dict.fromkeys(each.cell.place for each in runs))
-    labels = {place: {each.label for each in runs if each.cell.place == place} for place in places}
+    places = list(dict.fromkeys(run.cell.place for run in runs))
+    labels = {place: {run.label for run in runs if run.cell.place == place} for place in places}
     several = [place for place in places if len(labels[place]) > 1]
-    alone = [each for each in runs if each.cell.place not in several]
+    alone = [run for run in runs if run.cell.place not in several]
     if not several:
         return beside_zero_shot(alone)
-    told = verdict.of_several([each for each in runs if each.cell.place in several], found)
+    answered = verdict.of_several([run for run in runs if run.cell.place in several], pairs)
     besides = [f"Data with one method: {text}" for text in beside_zero_shot(alone).sentences[:-1]] if alone else []
-    leads = [each for place in several if (each := _of_place(place, places, rows))]
+    leads = [lead for place in several if (lead := _of_place(place, places, rows))]
     if not leads:
-        return Verdict(told.kind, told.lead, [*told.sentences, *besides])
-    kind: Kind = "unknown" if told.kind == "unknown" else "even"
+        return Verdict(answered.kind, answered.lead, [*answered.sentences, *besides])
+    kind: Kind = "unknown" if answered.kind == "unknown" else "even"
     sentences = [text for _, texts in leads for text in texts[1:]]
     first, *others = [texts[0] for _, texts in leads]
     what = " and ".join(dict.fromkeys(which for which, _ in leads))
-    return Verdict(kind, first, [*others, *sentences, f"Of {what}: {told.lead}", *told.sentences, *besides])
+    return Verdict(kind, first, [*others, *sentences, f"Of {what}: {answered.lead}", *answered.sentences, *besides])
 
 
 def _of_place(place: Place, places: Sequence[Place], rows: Sequence[Row]) -> tuple[str, list[str]] | None:
@@ -128,17 +128,17 @@ def _of_place(place: Place, places: Sequence[Place], rows: Sequence[Row]) -> tup
     known = [row for row in at(rows, place) if row["lead_mean"] is not None]
     if not known or all(row["lead"] == "accuracy" for row in known):
         return None
-    here, said = at_shots(known)
-    here = sorted(here, key=lambda row: -row["lead_mean"])
-    title = here[0]["lead_title"]
+    ranking, said = at_shots(known)
+    ranking = sorted(ranking, key=lambda row: -row["lead_mean"])
+    title = ranking[0]["lead_title"]
     where = f"{told_apart(place, places)}, {title}" if len(places) > 1 else f"{title[0].upper()}{title[1:]}"
-    ranked = ", ".join(f"{row['label']} {words.percent(row['lead_mean'])}" for row in here)
-    zero_shot = words.percent(here[0]["lead_zero_shot"])
+    ranked = ", ".join(f"{row['label']} {words.percent(row['lead_mean'])}" for row in ranking)
+    zero_shot = words.percent(ranking[0]["lead_zero_shot"])
     texts = [f"{where}{said}: {ranked}; zero-shot {zero_shot}."]
-    if here[0]["lead"] == "harmonic mean":
-        texts += [f"{row['label']}: {_moved(row, 'base')}, {_moved(row, 'novel')}." for row in here]
+    if ranking[0]["lead"] == "harmonic mean":
+        texts += [f"{row['label']}: {_moved(row, 'base')}, {_moved(row, 'novel')}." for row in ranking]
         return "base classes alone", texts
-    ranked = ", ".join(f"{row['label']} {words.percent(row['accuracy'])}" for row in here)
+    ranked = ", ".join(f"{row['label']} {words.percent(row['accuracy'])}" for row in ranking)
     texts.append(f"The test's classes are unequal, so the mean over classes leads. Accuracy: {ranked}.")
     return "accuracy alone", texts
 
@@ -154,13 +154,13 @@ def _moved(row: Row, half: str) -> str:
 def beside_zero_shot(runs: Runs) -> Verdict:
     """Runs that nothing is to be compared with: on which data each is better than the untouched backbone."""
     by_kind: dict[Kind, list[str]] = defaultdict(list)
-    seeds = len({each.cell.seed for each in runs})
-    for each in runs:
-        gain = leading(each.record).gain
+    seeds = len({run.cell.seed for run in runs})
+    for run in runs:
+        gain = leading(run.record).gain
         moved = "" if gain is None else f" {words.points(gain)} points"
-        seed = f", seed {each.cell.seed}" if each.cell.seed is not None and seeds > 1 else ""
-        where = f"{each.cell.place.data}, {shots_text(each.cell.shots)}{seed}"
-        by_kind[answer.of_one(each.record).kind].append(f"{each.label}, {where}{moved}")
+        seed = f", seed {run.cell.seed}" if run.cell.seed is not None and seeds > 1 else ""
+        where = f"{run.cell.place.data}, {shots_text(run.cell.shots)}{seed}"
+        by_kind[answer.of_one(run.record).kind].append(f"{run.label}, {where}{moved}")
     better, all_runs = len(by_kind["gain"]), words.these(len(runs), "run")
     titles: dict[Kind, str] = {
         "gain": "Better than zero-shot",
@@ -168,16 +168,16 @@ def beside_zero_shot(runs: Runs) -> Verdict:
         "even": "No clear difference",
         "unknown": "Nothing to compare with",
     }
-    told = [f"{title}: {'; '.join(by_kind[kind])}." for kind, title in titles.items() if by_kind[kind]]
+    sentences = [f"{title}: {'; '.join(by_kind[kind])}." for kind, title in titles.items() if by_kind[kind]]
     kinds = {kind for kind, texts in by_kind.items() if texts}
     kind: Kind = kinds.pop() if len(kinds) == 1 else "even"
-    told.append("No two methods ran on the same data, so none is compared with another.")
-    return Verdict(kind, f"Better than zero-shot in {better} of {all_runs}.", told)
+    sentences.append("No two methods ran on the same data, so none is compared with another.")
+    return Verdict(kind, f"Better than zero-shot in {better} of {all_runs}.", sentences)
 
 
 def without_chance(rows: Sequence[Row], runs: Sequence[Named[Any]]) -> tuple[list[Row], list[str]]:
     """Rows without what was forgotten of things the untouched backbone does not know; notes on what is left out."""
-    unknown = {row["name"]: row for each in runs for row in retention(each.record) if row["at_chance"]}
+    unknown = {row["name"]: row for run in runs for row in retention(run.record) if row["at_chance"]}
     kept = [row | {"retention": {k: v for k, v in row["retention"].items() if k not in unknown}} for row in rows]
     notes = [
         f"{name} is left out: the untouched backbone is at chance there ({words.percent(row['before'])}, guessing "

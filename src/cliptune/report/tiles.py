@@ -25,8 +25,8 @@ def halves(record: Record, lead: Leading) -> list[Tile]:
 
 def moved(before: float | None, gain: float | None) -> str:
     """'zero-shot 10.3 %, −2.9 points'."""
-    told = f"zero-shot {words.percent(before)}"
-    return told if gain is None else f"{told}, {words.points(gain)} points"
+    text = f"zero-shot {words.percent(before)}"
+    return text if gain is None else f"{text}, {words.points(gain)} points"
 
 
 def class_means(record: Record, lead: Leading) -> list[Tile]:
@@ -54,9 +54,9 @@ def accuracies(record: Record, lead: Leading) -> list[Tile]:
         Tile("zero-shot", words.percent(row["zero_shot"]), ", ".join(filter(None, before))),
         Tile("gain, points", words.points(row["gain"]), fewer_errors(row["errors_removed"])),
         *(
-            Tile(each["test"], words.percent(each["accuracy"]), f"zero-shot {words.percent(each['zero_shot'])}")
-            for each in every_test(record)
-            if each["test"] != record.main
+            Tile(test["test"], words.percent(test["accuracy"]), f"zero-shot {words.percent(test['zero_shot'])}")
+            for test in every_test(record)
+            if test["test"] != record.main
         ),
     ]
 
