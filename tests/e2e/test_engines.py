@@ -18,6 +18,7 @@ from cliptune.studies.pool import Ended, Pool, Setting, perform
 from cliptune.studies.reading import load, read
 from cliptune.studies.study import Study
 from tests.cli.conftest import draw_photos
+from tests.command import CONTEXT
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -54,6 +55,13 @@ def run_local(study: Study, out: Path, workers: int) -> list[Ended]:
     return list(local.run(plan.todo, pool, Setting(), workers))
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are forked from a server that has the heavy imports behind it; the slow tests below start them anew."""
+    monkeypatch.setattr(local, "START", CONTEXT.get_start_method())
+
+
+@pytest.mark.usefixtures("forked")
 def test_one_worker_and_two_give_the_same_runs(photos: Path, tmp_path: Path) -> None:
     study = short(photos)
     ended = run_local(study, tmp_path / "one", 1)
@@ -64,6 +72,7 @@ def test_one_worker_and_two_give_the_same_runs(photos: Path, tmp_path: Path) -> 
     assert run_local(study, tmp_path / "two", 2) == [], "all is done"
 
 
+@pytest.mark.usefixtures("forked")
 def test_one_failure_stops_no_other(photos: Path, tmp_path: Path) -> None:
     study = short(photos, rank=[2, 1000])
     pool = Pool(tmp_path)
@@ -89,6 +98,7 @@ def load(root=None, task="", missing="refuse"):
 """
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_run_whose_process_always_dies_fails_and_is_noted(photos: Path, tmp_path: Path) -> None:
     """A data set whose reading kills the process: others finish, it is tried thrice alone."""
     mark = tmp_path / "deadly"

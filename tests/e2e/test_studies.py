@@ -10,7 +10,7 @@ import pytest
 
 from cliptune.studies.reading import load, shipped
 from tests.command import Cliptune
-from tests.e2e.test_engines import ENVIRONMENT
+from tests.e2e.test_engines import ENVIRONMENT, forked  # noqa: F401
 
 MINE = """
 [study]
@@ -84,18 +84,16 @@ def study(*words: object) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.xdist_group("processes")
-def test_two_names_of_one_method_do_not_differ(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("forked")
+def test_two_names_of_one_method_do_not_differ(tmp_path: Path, cliptune: Cliptune) -> None:
     (tmp_path / "mine.toml").write_text(MINE)
-    done = study(tmp_path / "mine.toml", "--workers", 1, "--threads", 1, "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = cliptune("study", tmp_path / "mine.toml", "--workers", 1, "--threads", 1, "--json").done().json
     assert len(found["runs"]) == 2
     assert len({run["run"] for run in found["runs"]}) == 2, "two runs"
     text = (tmp_path / "studies/mine/report.md").read_text()
     assert "cannot be told from" in text
     assert " 0.0 points (95 % 0.0 to 0.0; p = 1.00) over 1 shared cell" in text
-    again = study(tmp_path / "mine.toml", "--workers", 1, "--threads", 1)
-    assert "2 done" in again.stdout
+    assert "2 done" in cliptune("study", tmp_path / "mine.toml", "--dry-run").done().out
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ shared: take it as right within a factor of two. What a run goes through is told
 import functools
 import statistics
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from transformers import CLIPConfig, CLIPModel
 from cliptune.datasets.pixels import CACHE_BYTES
 from cliptune.errors import UserError
 from cliptune.files import user_path
+from cliptune.methods.base import Method, Size
 from cliptune.models import zoo
 from cliptune.planning import AnyPlan, Plan
 from cliptune.recipe import Recipe
@@ -126,14 +128,14 @@ def class_work(recipe: Recipe, root: str) -> Work | None:
 
 
 def _class_work(recipe: Recipe, model: CLIPModel, size: Extent) -> Work:
-    total = recipe.method.size(model, size.classes)
+    total, formed = _sizes(recipe.method, model, size.classes)
     fitted = any(phase.kind == "closed" for phase in recipe.method.phases())  # from features of every image
     seen = 2 * size.tests + (size.train + size.val if fitted else 0)
     return Work(
         steps(recipe, size.train),
         step_operations(recipe, model, size.classes, total.most),
         seen * forward_operations(model, "vision", image_tokens(model)),
-        _bytes(recipe, model, size, total.most),
+        _bytes(recipe, model, size, standing_bytes(total.most, formed)),
     )
 
 
@@ -165,23 +167,41 @@ def outline(name: str) -> CLIPModel | None:
         return CLIPModel(CLIPConfig.from_pretrained(folder))
 
 
+_COUNTED: weakref.WeakKeyDictionary[CLIPModel, dict[Any, Any]] = weakref.WeakKeyDictionary()
+"""what has been counted of a backbone: the runs of a study share few methods and models"""
+
+
+def _parameters(model: CLIPModel) -> int:
+    counted = _COUNTED.setdefault(model, {})
+    if "parameters" not in counted:
+        counted["parameters"] = sum(tensor.numel() for tensor in model.parameters())
+    return counted["parameters"]
+
+
+def _sizes(method: Method, model: CLIPModel, classes: int) -> tuple[Size, int]:
+    """Trainable parameters, and how many numbers the weights that a step forms have."""
+    counted = _COUNTED.setdefault(model, {})
+    if (method, classes) not in counted:
+        counted[method, classes] = (method.size(model, classes), method.formed(model))
+    return counted[method, classes]
+
+
 def step_operations(recipe: Recipe, model: CLIPModel, classes: int, trainable: int) -> float:
     """Additions and multiplications of one step: forward, back to the activations, and to weights where many learn."""
     vision = recipe.train.batch * forward_operations(model, "vision", image_tokens(model))
     text = classes * forward_operations(model, "text", PROMPT_TOKENS)
-    many = trainable > MANY * sum(tensor.numel() for tensor in model.parameters())
+    many = trainable > MANY * _parameters(model)
     return (3 if many else 2) * (vision + text)
 
 
-def _bytes(recipe: Recipe, model: CLIPModel, size: Extent, trainable: int) -> int:
+def _bytes(recipe: Recipe, model: CLIPModel, size: Extent, standing: int) -> int:
     """Most memory of a run on the CPU: see the module's words."""
-    weights = 8 * sum(tensor.numel() for tensor in model.parameters())
+    weights = 8 * _parameters(model)
     chunk = recipe.train.chunk or recipe.train.batch
     prompts = recipe.train.text_chunk or size.classes
     plain = not recipe.method.fast()
     activations = chunk * bytes_per_image(model, plain) + bytes_of(model, "text", prompts * PROMPT_TOKENS, plain)
     trained = bool(steps(recipe, size.train))
-    standing = standing_bytes(trainable, recipe.method.formed(model))
     forward = min(recipe.evaluate.batch, size.tests) * forward_bytes(model)
     kept = kept_bytes(size, recipe.train.augment, model.config.vision_config.image_size, CACHE_BYTES, trained)
     return PROCESS_BYTES + weights + standing + max(activations if trained else 0, forward) + kept

@@ -20,6 +20,8 @@ from pathlib import Path
 from cliptune.studies.pool import Ended, Pool, Setting, headline, perform
 from cliptune.studies.study import Job
 
+START = "spawn"
+"""how a worker begins: a forked one could not use a GPU that its parent has used"""
 ATTEMPTS = 3
 DIED = (f"its process died {ATTEMPTS} times (killed, or out of memory)", "give --memory 2GB, or fewer --workers")
 
@@ -101,7 +103,7 @@ class _Work:
         self.start()
 
     def start(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(START)
         self.others = set(multiprocessing.active_children())
         self.executor = ProcessPoolExecutor(self.workers, context, _begin, (self.setting.threads,))
 

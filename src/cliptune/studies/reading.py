@@ -148,7 +148,8 @@ def _jobs(
         refuse_untyped(job.recipe.tables(), typed_code(chosen.values()))
         if (mark := (job.label, job.key)) not in seen:
             seen.add(mark)
-            replace(job, options={**options, **less}).key  # noqa: B018  a mistake there is told in both forms
+            if less and not small:
+                replace(job, options={**options, **less}).key  # noqa: B018  a mistake there is told in both forms
             yield job
 
 
