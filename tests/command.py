@@ -1,6 +1,7 @@
 """The command line in a test: in process, or in a process of its own that can be limited and killed."""
 
 import dataclasses
+import gc
 import json
 import multiprocessing
 import os
@@ -17,6 +18,8 @@ import pytest
 
 from cliptune.cli.main import main
 from cliptune.datasets.base import ImageSet, Missing
+from cliptune.datasets.mask_sets import world as pictures_module
+from cliptune.datasets.segmentation import MaskSet
 from cliptune.datasets.sets import digits as digits_module
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -25,7 +28,7 @@ CONTEXT.set_forkserver_preload(
     + ["transformers.models.clip.modeling_clip", "cliptune.methods.dora", "cliptune.methods.ast"]
 )
 
-LOAD_DIGITS = digits_module.load
+LOAD_DIGITS, LOAD_PICTURES = digits_module.load, pictures_module.load
 
 QUICK = ("--device", "cpu", "--shots", "2", "--set", "train.steps=4", "--set", "evaluate.retention=none")
 """a run of a second, once the digits' test split is small"""
@@ -74,10 +77,17 @@ def fewer_digits(test: int) -> Callable[..., ImageSet]:
     return load
 
 
+def fewer_pictures(root: str | None = None, missing: Missing = "refuse", task: str = "") -> MaskSet:
+    """The drawn pictures with masks: 10 of the validation and 20 of the test split."""
+    full = LOAD_PICTURES(root, missing, task)
+    return dataclasses.replace(full, val=full.val[:10], test=full.test[:20])
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--data digits` has a test split of 100 images."""
+    """`--data digits` has a test split of 100 images; `world/glyphs` is `fewer_pictures`."""
     monkeypatch.setattr(digits_module, "load", fewer_digits(100))
+    monkeypatch.setattr(pictures_module, "load", fewer_pictures)
 
 
 class Process:
@@ -155,12 +165,14 @@ def _child(
     launched: Mapping[str, str],
 ) -> None:
     os.environ.update(launched)
+    gc.freeze()
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     import torch
 
     torch.set_num_threads(1)
     digits_module.load = fewer_digits(test)
+    pictures_module.load = fewer_pictures
     if file_limit is not None:
         import resource
 

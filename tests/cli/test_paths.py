@@ -214,7 +214,7 @@ def test_a_run_that_was_killed_with_a_broken_state(few: None, cliptune: Cliptune
         "--out",
         "run",
         "--set",
-        "train.steps=30",
+        "train.steps=12",
         "--set",
         "train.checkpoint_seconds=0",
     )

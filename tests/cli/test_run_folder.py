@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_a_new_run_that_fails_leaves_the_old_one(broken: tuple[str, str], few: N
 def test_a_new_run_that_is_killed_leaves_the_old_one_and_can_be_resumed(few: None, cliptune: Cliptune) -> None:
     cliptune(*TRAIN).done()
     before = contents(Path("run"))
-    longer = ("--set", "train.steps=40", "--set", "train.checkpoint_seconds=0")
+    longer = ("--set", "train.steps=12", "--set", "train.checkpoint_seconds=0")
     Process(*OTHER, *longer).kill_when(reached(Path(HIDDEN, "run"), 5))
     assert contents(Path("run")) == before
     said = cliptune(*OTHER[:-1], *longer, "--resume").done()
@@ -161,18 +162,22 @@ def test_what_a_run_writes_is_known_as_ours(few: None, cliptune: Cliptune) -> No
 
 @pytest.mark.parametrize("option", [(), ("--resume",), ("--fresh",)], ids=str)
 def test_a_folder_in_work_is_refused(option: tuple[str, ...], few: None, cliptune: Cliptune) -> None:
-    steps = ("--set", "train.steps=60", "--set", "train.checkpoint_seconds=0")
+    steps = ("--set", "train.steps=12", "--set", "train.checkpoint_seconds=0")
     first = Process(*TRAIN, *steps)
     until = reached(Path("run"), 3)
     while not until():
         assert first.process.is_alive()
-    said = two_lines(cliptune(*TRAIN, *steps, *option))
+    os.kill(first.process.pid, signal.SIGSTOP)
+    try:
+        said = two_lines(cliptune(*TRAIN, *steps, *option))
+    finally:
+        os.kill(first.process.pid, signal.SIGCONT)
     assert f"process {first.process.pid} on " in said
     assert "is working on run" in said
     assert first.wait().code == 0
     assert record()["status"] == "finished"
     taken = [json.loads(line) for line in Path("run/metrics.jsonl").read_text("utf-8").splitlines()]
-    assert [event["step"] for event in taken if event["event"] == "step"] == list(range(1, 61))
+    assert [event["step"] for event in taken if event["event"] == "step"] == list(range(1, 13))
     assert [path.name for path in Path().iterdir()] == ["run"]
 
 

@@ -191,11 +191,11 @@ def test_another_seed_other_numbers(name: str, mini: Backbone, few_digits: Image
 def test_half_precision_runs(name: str, mini: Backbone, few_digits: ImageSet) -> None:
     # The probe's search for C over a handful of images turns on single ones; what is compared here is the arithmetic.
     method = small_method(name, **({"C": 1.0} if name == "linear_probe" else {}))
-    plan = plan_for(mini, few_digits, method, train__dtype="bfloat16")
+    plan = plan_for(mini, few_digits, method, train__dtype="bfloat16", train__steps=3)
     adapter, events = train(plan)
     assert plan.machine.dtype == "bfloat16"
     assert all(tensor.dtype == torch.float32 for tensor in adapter.tensors().values())
-    full, _ = train(plan_for(mini, few_digits, method))
+    full, _ = train(plan_for(mini, few_digits, method, train__steps=3))
     images = probe_images(mini)
     assert gap(logits_of(adapter, images, plan.tokens), logits_of(full, images, plan.tokens)) < 0.2
     losses = [event.loss for event in events if hasattr(event, "loss")]

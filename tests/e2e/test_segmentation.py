@@ -90,7 +90,7 @@ def test_a_run_is_repeated_from_its_recipe(things: Path, cliptune: Cliptune) -> 
     assert Path("again/predictions.csv").read_bytes() == Path("first/predictions.csv").read_bytes()
 
 
-def test_plateau_and_patience_end_a_run_that_does_not_get_better(cliptune: Cliptune) -> None:
+def test_plateau_and_patience_end_a_run_that_does_not_get_better(few: None, cliptune: Cliptune) -> None:
     words = ("--data", "world/glyphs", "--shots", 12, "--device", "cpu", "--preset", "paper", "--set", "train.batch=6")
     words = (*words, "--set", "train.epochs=9", "--set", "train.patience=3", "--set", "train.plateau_patience=0")
     # At this rate nothing gets better by a hundredth.
