@@ -30,6 +30,12 @@ hypothesis_settings.register_profile("any machine", deadline=None, suppress_heal
 hypothesis_settings.load_profile("any machine")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a pytest with which pytest-xdist ignores groups: their fixtures would be made in every worker."""
+    if config.getoption("dist", "no") == "loadgroup" and pytest.version_tuple[:2] == (9, 2):
+        raise pytest.UsageError("pytest-xdist ignores xdist_group with pytest 9.2 (its issue 1386): install pytest 9.1")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """How many tests were skipped and why: what a machine does not have must not look like what passed."""
     reasons = Counter(
