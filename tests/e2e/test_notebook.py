@@ -74,6 +74,8 @@ def test_images_in_memory_are_predicted_and_marked() -> None:
     path = Path("photos/ant/0.png")
     image = Image.open(path).convert("RGB")
     [expected] = run.predict(str(path))
+    with pytest.raises(UserError, match=r"top = 1\.5"):
+        run.predict(path, top=1.5)
     for given in (image, np.asarray(image), path.read_bytes(), [image], path):
         [answer] = run.predict(given)
         assert answer["probabilities"] == expected["probabilities"]

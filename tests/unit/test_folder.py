@@ -228,7 +228,7 @@ def test_csv_with_splits_and_other_folders(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no column 'image'"),
+        ("", "photos.csv is empty"),
         ("file,label\na,b\n", "no column 'image'"),
         ("image:label\n1.png:a\n", "no column 'image'"),
         ("image,class\n1.png,a\n", "no column 'label'"),

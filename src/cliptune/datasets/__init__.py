@@ -15,6 +15,9 @@ from cliptune.errors import UserError
 from cliptune.files import user_path
 from cliptune.registry import find, name_of, plain
 
+TABLES = (".csv", ".tsv", ".txt")
+"""endings of lists of your own images"""
+
 
 def names() -> list[str]:
     """Every set that has a module in `sets/`, sorted; imports none of them."""
@@ -98,7 +101,7 @@ def _open(name: str, root: str | None, seed: int, missing: Missing, names: str |
     path = user_path(name)
     # Standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets.
     named = root is not None and "/" not in name and lies_below(name, root)
-    if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")):
+    if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() in TABLES)):
         return _own_images(path, seed, names, missing)
     if path.is_file() and path.suffix == SUFFIX:
         return open_code(path, root, missing, typed)
@@ -147,7 +150,7 @@ def find_set(name: str) -> str:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.startswith((".", "~")) or "/" in name or os.sep in name or name.lower().endswith(".csv")
+    return name.startswith((".", "~")) or "/" in name or os.sep in name or name.lower().endswith(TABLES)
 
 
 def _own_images(path: Path, seed: int, names: str | None, missing: Missing) -> ImageSet:

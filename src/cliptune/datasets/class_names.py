@@ -1,19 +1,49 @@
 """Class names for prompts: read from a file beside your own images (a JSON object, or lines), and checked."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cliptune.datasets.images import printable
-from cliptune.datasets.places import same_names
+from cliptune.datasets.places import prompt_key, same_names
 from cliptune.errors import UserError
 from cliptune.registry import nearest
 from cliptune.texts import read_text
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_COPY = re.compile(r"^copy of | ?-? ?(?:copy|kopie|copie)(?: ?\(?\d+\)?)?$| \(\d+\)$")
+_MISSING = frozenset(("nan", "na", "n/a", "#n/a", "null", "<na>", "none", "nat", "-", "?", "unknown", "undefined"))
+_JOINED = re.compile(r"[|;,+&/]")
+
+
+def remarks_on(classes: Sequence[str]) -> list[str]:
+    """Notes on class names that may not be meant: those that differ by little, joined ones, empty fields."""
+    notes = []
+    near: dict[str, list[str]] = {}
+    for name in classes:
+        plain = re.sub(r"[^\w]|_", "", _COPY.sub("", prompt_key(name)))
+        near.setdefault(plain.removesuffix("s") or name, []).append(name)
+    if alike := [names for names in near.values() if len(names) > 1]:
+        more = f", and {len(alike) - 1:,} more such groups" if len(alike) > 1 else ""
+        told = " and ".join(f"'{printable(name)}'" for name in alike[0])
+        notes.append(f"classes {told} have nearly the same name{more}: if one thing is meant, give them one label")
+    keys = {prompt_key(name) for name in classes}
+    joined = [
+        name
+        for name in classes
+        if len(parts := _JOINED.split(prompt_key(name))) > 1 and {*map(str.strip, parts)} <= keys
+    ]
+    if joined:
+        notes.append(f"class '{printable(joined[0])}' joins others: an image has one label, and this one is a class")
+    if empty := [name for name in classes if prompt_key(name) in _MISSING]:
+        notes.append(f"class '{printable(empty[0])}' is what tools write where a label is missing")
+    return notes
 
 
 def read_names(folders: Sequence[str], path: Path) -> tuple[str, ...]:

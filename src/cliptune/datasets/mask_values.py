@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cliptune.datasets.images import converted, orientation, printable
+from cliptune.datasets.images import converted, orientation, printable, regular_bytes
 from cliptune.errors import UserError
 
 Value = float | tuple[float, float, float]
@@ -24,6 +24,7 @@ KEPT = 64
 """values that are counted apart in one file, the most frequent; soft masks have many more"""
 _LEVELS = 256
 _FEW = 16
+_FIX = "repair it, or leave out pairs that cannot be read: --set data.missing=skip"
 _TINT = 48
 """how far red, green and blue of a grey lie apart after JPEG"""
 
@@ -84,12 +85,11 @@ def read_stored(path: Path) -> Stored:
         UserError: it cannot be opened or decoded; names it.
     """
     try:
-        data = Path(path).read_bytes()
+        return converted(regular_bytes(path), printable(path), stored_pixels)
     except OSError as error:
-        raise UserError(
-            f"{printable(path)} cannot be opened: {error.strerror or error}", "repair or remove it"
-        ) from error
-    return converted(data, printable(path), stored_pixels)
+        raise UserError(f"{printable(path)} cannot be opened: {error.strerror or error}", _FIX) from error
+    except UserError as problem:
+        raise UserError(problem.what, _FIX) from problem
 
 
 def stored_pixels(image: Image.Image) -> Stored:

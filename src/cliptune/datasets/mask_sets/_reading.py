@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cliptune.datasets.images import opened, orientation, printable, reduction, turned
+from cliptune.datasets.images import opened, orientation, printable, reduction, regular_bytes, turned
 from cliptune.datasets.mask_meaning import Meaning, Wanted, meaning_of
 from cliptune.datasets.mask_values import Survey, read_stored, survey
 from cliptune.datasets.segmentation import PARTS, MaskItem, MaskSet, joined_masks
@@ -135,13 +135,11 @@ def _count(files: Mapping[str, int], what: str) -> str:
 def _head(path: Path) -> tuple[tuple[int, int], int]:
     """Width and height as stored, and EXIF's orientation; 1 where there is none or the file cannot be read."""
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-            try:
-                image = opened(head)
-                return image.size, orientation(image) or 1
-            except Exception:  # a TIFF may have its header at the end
-                image = opened(head + file.read())
-                return image.size, orientation(image) or 1
+        try:
+            image = opened(regular_bytes(path, _HEAD))
+            return image.size, orientation(image) or 1
+        except Exception:  # a TIFF may have its header at the end
+            image = opened(regular_bytes(path))
+            return image.size, orientation(image) or 1
     except Exception:  # Pillow's readers raise anything on bad bytes; reading the image names the file
         return (0, 0), 1
