@@ -117,6 +117,7 @@ def _read_folder(path: Path) -> tuple[Splits, tuple[str, ...]]:
     parts = _part_folders(folders)
     left_out = LeftOut()
     if not parts:
+        _refuse_masks(path)
         _refuse_parts_without_labels(path, folders)
         _refuse_parts_taken_for_classes(path, folders)
         return {"": _class_folders(path, path, left_out)}, tuple(left_out.notes())
@@ -168,6 +169,15 @@ def _inside(part: Path) -> Path:
     if len(below) == 1 and _holds_folders_only(below[0]):
         return below[0]
     return part
+
+
+def _refuse_masks(path: Path) -> None:
+    """A folder of images and one of their masks are no two classes."""
+    from cliptune.datasets.mask_sets._layout import is_home
+
+    if is_home(path):
+        told = f"{path} seems to hold images and their masks, not classes"
+        raise UserError(told, "open it with cliptune.masks(…) or --task segment; if these are classes, rename them")
 
 
 def _refuse_parts_without_labels(path: Path, folders: Sequence[Path]) -> None:
