@@ -6,6 +6,7 @@ refused, not guessed: a wrong guess would change class names without a word.
 
 import codecs
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -23,47 +24,26 @@ _MARKS = (
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MEANT: Mapping[str, frozenset[str]] = {
     "image": frozenset(
-        ("images", "file", "filename", "file_name", "file name", "filepath", "file_path", "path", "paths", "image_path")
-        + ("imagepath", "img_path", "img", "image_name", "imagename", "image name", "image_id", "image_file", "photo")
-        + (
-            "picture",
-            "id",
-            "name",
-            "url",
-            "uri",
-            "img_name",
-            "rel_path",
-            "relative_path",
-            "fname",
-            "filenames",
-            "image id",
-        )
+        ("images", "file", "filename", "filenames", "fname", "filepath", "path", "paths", "imagepath", "imgpath", "img")
+        + ("imgname", "imagename", "imageid", "imagefile", "photo", "picture", "id", "name", "url", "uri", "relpath")
     ),
     "label": frozenset(
-        ("labels", "class", "classes", "class_name", "classname", "class name", "category", "target", "targets", "tag")
-        + (
-            "label_name",
-            "species",
-            "breed",
-            "diagnosis",
-            "class_id",
-            "category_name",
-            "y",
-            "ground_truth",
-            "tags",
-            "dx",
-        )
+        ("labels", "class", "classes", "classname", "category", "categoryname", "target", "targets", "tag", "tags")
+        + ("labelname", "species", "breed", "diagnosis", "classid", "y", "groundtruth", "dx")
     ),
     "prompt": frozenset(("prompts", "caption", "captions", "text", "texts", "description", "phrase", "sentence")),
 }
-"""what other tools call our columns"""
+"""what other tools call our columns, without '_' and blanks"""
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 _SHOWN = 80
 """characters of somebody's text that a message repeats"""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, fix: str = "") -> str:
     r"""A text file with '\n' at the end of each line and without its byte-order mark.
+
+    Args:
+        fix: what to do where it cannot be read; for files that nobody writes by hand.
 
     Raises:
         UserError: it cannot be opened, or is not text in one of the encodings above.
@@ -71,8 +51,12 @@ def read_text(path: Path) -> str:
     try:
         data = Path(path).read_bytes()
     except OSError as problem:
-        raise UserError(f"{path} cannot be opened: {problem.strerror or problem}", "give a text file") from problem
-    return decode_text(data, str(path))
+        what = f"{path} cannot be opened: {problem.strerror or problem}"
+        raise UserError(what, fix or "give a text file") from problem
+    try:
+        return decode_text(data, str(path))
+    except UserError as problem:
+        raise UserError(problem.what, fix or problem.fix) from problem
 
 
 def decode_text(data: bytes, name: str) -> str:
@@ -156,7 +140,10 @@ def _headless(path: Path, heading: str, wanted: Sequence[str], required: Sequenc
     columns = _heading(heading, separator)
     missing = _absent(columns, required)
     what = f"{path} has no column '{missing[0]}' (its first line: {_shortened(heading)})"
-    known = {name: next((column for column in columns if column in _MEANT[name]), "") for name in missing}
+    known = {
+        name: next((column for column in columns if re.sub(r"[\s_]", "", column) in _MEANT[name]), "")
+        for name in missing
+    }
     if all(known.values()):
         renamed = " and ".join(f"'{column}' {name}" for name, column in known.items())
         return UserError(what, f"in its first line, call {renamed}")

@@ -13,6 +13,7 @@ from cliptune.errors import UserError
 from cliptune.tasks import has_masks
 from tests.layouts.segmentation import BOX, complaint, items, mask, picture, sizes
 
+BOTH = "the same ending or beginning of all images and of all masks"
 NAMES = [f"{number:02}" for number in range(8)]
 
 
@@ -172,9 +173,9 @@ def test_words_for_folders():
 @pytest.mark.parametrize(
     ("form", "image", "how"),
     [
-        ("{}_lesion.png", "{}_t1.jpg", "the same ending or beginning of all images and of all masks"),
-        ("aachen_{}_gtFine_labelIds.png", "aachen_{}_leftImg8bit.png", "the same ending or beginning of all images and of all masks"),
-        ("case_{}.png", "case_{}_0000.png", "the same ending or beginning of all images and of all masks"),
+        ("{}_lesion.png", "{}_t1.jpg", BOTH),
+        ("aachen_{}_gtFine_labelIds.png", "aachen_{}_leftImg8bit.png", BOTH),
+        ("case_{}.png", "case_{}_0000.png", BOTH),
         ("{}_mask.png", "{}.jpg", "a word for a mask"),
         ("{}-mask.png", "{}.jpg", "a word for a mask"),
         ("mask_{}.png", "{}.jpg", "a word for a mask"),

@@ -153,6 +153,13 @@ def test_a_class_folder_without_images_says_what_it_holds(below: str, suffix: st
     assert fix in refused.value.fix
 
 
+@pytest.mark.parametrize("runs", ["runs/lora-photos", "my-run"])
+def test_runs_beside_the_classes_are_no_class(runs: str, tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog", f"{runs}/thumbnails", f"{runs}/x")
+    (tmp_path / runs / "run.json").touch()
+    assert load(tmp_path).classes == ("cat", "dog")
+
+
 def test_parts_below_classes_are_told_which_way_round(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         fill(tmp_path / name, "train", "test")

@@ -113,9 +113,8 @@ def _missing(path: Path) -> UserError:
 
 def _read_folder(path: Path) -> tuple[Splits, tuple[str, ...]]:
     """The images by split, and notes on what was guessed or left out."""
-    folders = folders_in(path)
+    folders, left_out = _folders_of_images(path), LeftOut()
     parts = _part_folders(folders)
-    left_out = LeftOut()
     if not parts:
         _refuse_masks(path)
         _refuse_parts_without_labels(path, folders)
@@ -145,6 +144,15 @@ def _read_folder(path: Path) -> tuple[Splits, tuple[str, ...]]:
         names = ", ".join(f"'{printable(folder.name)}'" for folder in others[:5])
         notes.append(f"left out beside the parts: {names}{', …' if len(others) > 5 else ''} ({images:,} images)")
     return splits, (*notes, *left_out.notes())
+
+
+def _folders_of_images(path: Path) -> list[Path]:
+    """The folders in a folder without those that hold runs: who works among his images has runs/ beside the classes."""
+    return [folder for folder in folders_in(path) if not _holds_runs(folder)]
+
+
+def _holds_runs(folder: Path) -> bool:
+    return any((place / "run.json").is_file() for place in (folder, *folders_in(folder)))
 
 
 def _part_folders(folders: Sequence[Path]) -> dict[str, list[Path]]:
@@ -226,7 +234,7 @@ def _refuse_parts_taken_for_classes(path: Path, folders: Sequence[Path]) -> None
 
 
 def _class_folders(path: Path, root: Path, left_out: LeftOut) -> list[tuple[str, str]]:
-    folders = folders_in(path)
+    folders = _folders_of_images(path)
     if not folders:
         loose = has_images(path)
         raise UserError(

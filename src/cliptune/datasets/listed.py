@@ -18,23 +18,10 @@ Splits = Mapping[str, Sequence[tuple[str, str]]]
 
 _SPLITS = ("train", "val", "test")
 _SPLIT_COLUMNS = frozenset(
-    (
-        "subset",
-        "set",
-        "partition",
-        "fold",
-        "folds",
-        "kfold",
-        "phase",
-        "usage",
-        "is_train",
-        "is_valid",
-        "is_val",
-        "is_test",
-    )
-    + ("train", "data set", "data_set", "split_name", "cv_fold", "part")
+    ("subset", "set", "dataset", "partition", "part", "fold", "folds", "kfold", "cvfold", "phase", "usage", "istrain")
+    + ("isvalid", "isval", "istest", "train", "splitname")
 )
-"""names that other tools give the column of a split"""
+"""names that other tools give the column of a split, without '_' and blanks"""
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.I)
 
 
@@ -95,7 +82,7 @@ def _split_column(table: Sequence[Row]) -> tuple[str, list[str]]:
     for column in table[0].others:
         if {"train", "test"} <= {part_of(row.others[column]) for row in table} <= {"train", "val", "test"}:
             return column, [f"column '{column}' is taken for the split"]
-    unread = [column for column in table[0].others if column in _SPLIT_COLUMNS]
+    unread = [column for column in table[0].others if re.sub(r"[\s_]", "", column) in _SPLIT_COLUMNS]
     told = f"column '{unread[0]}' is not read, and the split is made here" if unread else ""
     return "", [f"{told}; a column split with train, val and test gives one"] if told else []
 
