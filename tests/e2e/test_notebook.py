@@ -59,6 +59,9 @@ def test_a_method_s_class_is_the_method_by_name(few: None) -> None:
         (lambda: cliptune.data(["photos"]), "the data is given as list"),
         (lambda: cliptune.data(None), "the data is given as NoneType"),
         (lambda: cliptune.masks(7), "the data is given as int"),
+        (lambda: cliptune.data("digits", missing="ignore"), "missing = 'ignore'\none of"),
+        (lambda: cliptune.masks("world/objects", missing="ignore"), "missing = 'ignore'\none of"),
+        (lambda: cliptune.data("digits", seed="1"), "seed = '1'"),
         (lambda: cliptune.load(cliptune.load("mini")), "the model is given as Backbone"),
     ],
 )

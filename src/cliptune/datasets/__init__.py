@@ -86,6 +86,10 @@ def open_set(
     root, names = (
         None if path is None else name_of(path, what, "") for path, what in ((root, "root"), (names, "names"))
     )
+    if missing not in ("refuse", "skip"):
+        raise UserError(f"missing = {missing!r}", "one of: 'refuse', 'skip'")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise UserError(f"seed = {seed!r}", "a whole number")
     if not name.strip():
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
     if root and not user_path(root).is_dir():

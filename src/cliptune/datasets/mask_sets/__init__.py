@@ -77,6 +77,8 @@ def open_masks(
     name = name_of(name, "data", ": a folder with images/ and masks/, or a set's name")
     root = None if root is None else name_of(root, "root", "")
     value = checked(value)
+    if missing not in ("refuse", "skip"):
+        raise UserError(f"missing = {missing!r}", "one of: 'refuse', 'skip'")
     if prompt is not None and not isinstance(prompt, str):
         raise UserError(f"the prompt is given as {type(prompt).__name__}", 'one text for all images, as "skin lesion"')
     maskset = _open(name, root, missing, prompt, value)
