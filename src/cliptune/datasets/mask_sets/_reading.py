@@ -23,6 +23,8 @@ from cliptune.errors import UserError
 
 _HEAD = 1 << 18
 """bytes in which a file's header is looked for before all are read"""
+_WIDTH, _HEIGHT = 256, 257
+"""TIFF's numbers for them"""
 _QUARTER = (5, 6, 7, 8)
 """orientations that swap width and height"""
 
@@ -149,14 +151,20 @@ def _count(files: Collection[str], what: str) -> str:
     return f"1 {what} is" if len(files) == 1 else f"{len(files):,} {what}s are"
 
 
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height before any turn; Pillow tells a TIFF's as they are when it is shown."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
+
+
 def _head(path: Path) -> tuple[tuple[int, int], int]:
     """Width and height as stored, and EXIF's orientation; 1 where there is none or the file cannot be read."""
     try:
         try:
             image = opened(regular_bytes(path, _HEAD))
-            return image.size, orientation(image) or 1
+            return _stored_size(image), orientation(image) or 1
         except Exception:  # a TIFF may have its header at the end
             image = opened(regular_bytes(path))
-            return image.size, orientation(image) or 1
+            return _stored_size(image), orientation(image) or 1
     except Exception:  # Pillow's readers raise anything on bad bytes; reading the image names the file
         return (0, 0), 1
