@@ -127,7 +127,8 @@ def csv_rows(path: Path, head: Sequence[str]) -> Iterator[Callable[[Sequence[obj
 
             yield add
     except OSError as problem:
-        raise cannot_write(path, problem) from problem
+        refused = cannot_write(path, problem)
+        raise UserError(refused.what, refused.fix.replace("--out a folder", "a file in a folder")) from problem
     finally:
         with contextlib.suppress(OSError):
             if rows:

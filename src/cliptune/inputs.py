@@ -16,6 +16,7 @@ from typing import Any, Union
 import numpy as np
 from PIL import Image
 
+from cliptune.datasets.base import ImageSet
 from cliptune.datasets.images import IMAGE_SUFFIXES, decode, printable, read_file, upright_rgb
 from cliptune.datasets.places import LeftOut, images_below, spelled_on_disk
 from cliptune.errors import UserError
@@ -81,7 +82,12 @@ def _ones(images: Any) -> Iterator[Any]:
 
 def _is_one(value: Any) -> bool:
     kinds = (str, os.PathLike, Image.Image, np.ndarray, bytes, bytearray, memoryview)
-    return isinstance(value, kinds) or callable(getattr(value, "read", None))
+    return isinstance(value, kinds) or _is_file(value)
+
+
+def _is_file(value: Any) -> bool:
+    """Whether that is an open file, or something like one; a data set has a `read` too."""
+    return callable(getattr(value, "read", None)) and not isinstance(value, ImageSet)
 
 
 def _pictures(one: Any, number: int, left_out: LeftOut) -> list[Picture]:
@@ -94,7 +100,7 @@ def _pictures(one: Any, number: int, left_out: LeftOut) -> list[Picture]:
         return [Picture(name, partial(_of_array, one, name))]
     if isinstance(one, bytes | bytearray | memoryview):
         return [Picture(name, partial(_read, _KINDS, decode, bytes(one), name))]
-    if callable(getattr(one, "read", None)):
+    if _is_file(one):
         data = one.read()
         if isinstance(data, bytes):
             return [Picture(name, partial(_read, _KINDS, decode, data, name))]
@@ -123,6 +129,7 @@ def _of_path(given: str | bytes, left_out: LeftOut) -> list[Picture]:
     if not path.is_file():
         what = "is not a file" if path.exists() else "no such file or folder"
         fix = "patterns are for the shell; in Python: glob.glob(…)" if set("*?[") & set(text) else _FILES
+        fix = "download it, and give the file" if "://" in text else fix
         return [_bad(name, f"{name}: {what}", fix)]
     return [Picture(name, partial(_read, _FILES, read_file, path))]
 

@@ -51,8 +51,8 @@ class Classifier:
         threshold: float | None = None,
         device: str = "auto",
     ):
-        if top < 1:
-            raise UserError(f"top = {top}", "it must be at least 1")
+        if not isinstance(top, int) or top < 1:
+            raise UserError(f"top = {top!r}", "it must be at least 1, and a whole number")
         if threshold is not None and not 0 <= threshold <= 1:
             raise UserError(f"threshold = {threshold}", "give a probability between 0 and 1, like 0.5")
         names = run.classes if classes is None else class_names(classes, run.classes)

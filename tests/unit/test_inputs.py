@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cliptune.datasets.sets.digits import load as digits
 from cliptune.errors import UserError
 from cliptune.inputs import pictures
 
@@ -101,6 +102,7 @@ def test_a_folder_is_the_images_below_it(values: np.ndarray) -> None:
         (torch.zeros(1, 3, 4, 4), "image 1 is torch.Tensor"),
         ([], "no images"),
         (io.StringIO("text"), "opened as text"),
+        (digits(), "ImageSet is no image"),
     ],
 )
 def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
@@ -122,6 +124,7 @@ def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
         ("", "is no file name"),
         (" ", "is no file name"),
         ("a\0b", "is no file name"),
+        ("https://x.org/a.jpg", "no such file or folder\\ndownload it"),
         ("/dev/null", "is not a file"),
     ],
 )

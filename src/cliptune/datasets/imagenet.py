@@ -12,6 +12,7 @@ from cliptune.datasets.base import ImageSet, Item, Missing
 from cliptune.datasets.published import PHOTO, Copy, Facts, assemble, find_copy, sorted_folders, sorted_images
 from cliptune.datasets.templates import ensemble
 from cliptune.errors import UserError
+from cliptune.texts import read_text
 
 TEMPLATES = (PHOTO, *ensemble("imagenet-7"))
 """CoOp's, then the seven that Tip-Adapter averages"""
@@ -39,10 +40,7 @@ def read_names(path: Path) -> dict[str, str]:
     Raises:
         UserError: a line that is not 'wnid name', or a wnid twice.
     """
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, ValueError) as problem:
-        raise UserError(f"{path} cannot be read: {problem}", _FIX) from None
+    lines = read_text(path, _FIX).split("\n")
     names: dict[str, str] = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line:

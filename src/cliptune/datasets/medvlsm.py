@@ -25,6 +25,7 @@ from cliptune.datasets.published import Facts
 from cliptune.datasets.segmentation import PARTS, MaskItem, MaskSet, Prompts, of_files
 from cliptune.datasets.splits import inside
 from cliptune.errors import UserError
+from cliptune.texts import read_text
 
 ANNOTATIONS = "anns"
 SECOND_TEST = "testB"
@@ -100,8 +101,8 @@ def read_rows(path: Path, group: Callable[[str], str] | None = None) -> tuple[Ma
         UserError: the file is missing, no JSON, or no list of such objects; names the file and the object.
     """
     try:
-        listed = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, OSError, RecursionError) as problem:
+        listed = json.loads(read_text(path, _FIX))
+    except (ValueError, RecursionError) as problem:
         raise UserError(f"{path} cannot be read: {problem}", _FIX) from None
     if not isinstance(listed, list):
         raise UserError(f"{path} is no list but {type(listed).__name__}", _FIX)
