@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune import files
 from cliptune import recipe as recipes
+from cliptune.counted import these
 from cliptune.datasets import contents
 from cliptune.datasets.episodes import Episode
 from cliptune.datasets.images import printable
@@ -242,5 +243,5 @@ def _replaced(folder: Path, episode: Any) -> str:
     replaced = recorded.differing(episode.files()) if recorded else []
     if not replaced:
         return ""
-    many = "1 file has" if len(replaced) == 1 else f"{len(replaced):,} files have"
+    many = these(len(replaced), "file has", "files have")
     return f"on other images: {many} changed under the same name, first {printable(replaced[0])}"

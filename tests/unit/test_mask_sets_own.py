@@ -168,7 +168,9 @@ def test_lines_of_prompts_csv_that_are_left_out_are_counted(tmp_path):
     folder = own(tmp_path / "lesions", TEN)
     lines = [f"{name},mole" for name in [*TEN, "gone.jpg", "lost.jpg"]]
     (folder / "prompts.csv").write_text("\n".join(["image,prompt", *lines]))
-    assert "prompts.csv: 2 lines name no image with a mask; left out" in open_masks(str(folder), missing="skip").notes
+    assert (
+        "prompts.csv: left out: 2 lines that name no image with a mask" in open_masks(str(folder), missing="skip").notes
+    )
 
 
 def test_own_files_that_are_left_out_are_counted(tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cliptune.counted import these
 from cliptune.datasets import TABLES
 from cliptune.datasets.base import Augment, ImageSet, Item, Missing
 from cliptune.datasets.class_names import read_names, remarks_on
@@ -142,7 +143,7 @@ def _read_folder(path: Path) -> tuple[Splits, tuple[str, ...]]:
     if others := [folder for folder in folders if folder not in used]:
         images = sum(len(images_below(folder)) for folder in others)
         names = ", ".join(f"'{printable(folder.name)}'" for folder in others[:5])
-        notes.append(f"left out beside the parts: {names}{', …' if len(others) > 5 else ''} ({images:,} images)")
+        notes.append(f"left out beside the parts: {names}{', …' if len(others) > 5 else ''} ({these(images, 'image')})")
     return splits, (*notes, *left_out.notes())
 
 

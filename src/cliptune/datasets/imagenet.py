@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from cliptune.counted import these
 from cliptune.datasets.base import ImageSet, Item, Missing
 from cliptune.datasets.published import PHOTO, Copy, Facts, assemble, find_copy, sorted_folders, sorted_images
 from cliptune.datasets.templates import ensemble
@@ -131,7 +132,7 @@ def _no_classes(copy: Copy, top: Path, folders: Sequence[str], labels: Mapping[s
     wanted = f"one folder per class ({next(iter(labels))} …)"
     if flat := len(sorted_images(top)):
         return UserError(
-            f"{top} has {flat:,} images and no class folders, as the validation archive unpacks",
+            f"{top} has {these(flat, 'image')} and no class folders, as the validation archive unpacks",
             f"move them into {wanted}, with the script valprep.sh that many use or from the development kit's labels",
         )
     there = f"there is {folders[0]}" if folders else "there is none"

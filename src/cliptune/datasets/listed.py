@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cliptune.counted import these
 from cliptune.datasets.base import Missing
 from cliptune.datasets.images import printable
 from cliptune.datasets.places import images_below, part_of, spelled_on_disk
@@ -68,7 +69,7 @@ def read_csv(path: Path, missing: Missing) -> tuple[Splits, tuple[str, ...]]:
         raise _absent_files(path, gone)
     notes += [f"{_absent_files(path, gone).what}; left out"] if gone else []
     if respelled:
-        what = "1 path is" if respelled == 1 else f"{respelled:,} paths are"
+        what = these(respelled, "path is", "paths are")
         notes.append(f"{what} spelled otherwise on the disk (back-slashes, or the form of accents)")
     if renamed := [f"'{word}' for {part}" for word, part in words.items() if part and word != part]:
         notes.append(f"split: {', '.join(renamed)}")
@@ -104,7 +105,7 @@ def _twice(path: Path, place: str, one: Listed, other: Listed) -> UserError:
 
 def _absent_files(path: Path, absent: Mapping[str, int]) -> UserError:
     """What to say of images that a CSV lists and that are not there; by their line."""
-    count = "1 listed file does" if len(absent) == 1 else f"{len(absent):,} listed files do"
+    count = these(len(absent), "listed file does", "listed files do")
     first = next(iter(absent))
     return UserError(
         f"{path}: {count} not exist, first '{first}' (line {absent[first]})",

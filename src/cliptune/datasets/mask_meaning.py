@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from cliptune.counted import these
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_tally import Channel, Colour, Values, colour_of, counts_in, scales_of, values_of
 from cliptune.datasets.mask_values import Stored, Survey
@@ -242,9 +243,10 @@ def _notes(values: Values, meaning: Meaning, surveys: Mapping[str, Survey], chos
     pair = set(values.centres)
     if meaning.channel == "alpha":
         drawn = sum(survey.alpha is not None for survey in surveys.values())
-        notes.append(f"masks are read from the alpha channel of {drawn:,} files, where their shapes are")
+        notes.append(f"masks are read from the alpha channel of {these(drawn, 'file')}, where their shapes are")
         if drawn < len(surveys):
-            notes.append(f"{len(surveys) - drawn:,} mask files have no alpha channel and are marked all over")
+            rest = these(len(surveys) - drawn, "mask file has", "mask files have")
+            notes.append(f"{rest} no alpha channel and count as marked all over")
     elif meaning.marked is not None and not chosen and pair not in ({_BLACK, _WHITE}, {_BLACK, (65535.0,) * 3}):
         rest = " and ".join(said(centre) for centre in meaning.others)
         notes.append(f"masks hold {rest} and {said(meaning.marked)}: {said(meaning.marked)} is marked")

@@ -19,6 +19,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from cliptune.counted import these
 from cliptune.datasets.base import Missing
 from cliptune.datasets.images import printable
 from cliptune.datasets.published import Facts
@@ -148,16 +149,12 @@ def repeats(rows: Mapping[str, Sequence[MaskItem]]) -> list[str]:
     for part in PARTS:
         counts = Counter(item.image for item in rows.get(part, ()))
         if twice := [image for image, count in counts.items() if count > 1]:
-            notes.append(f"{part} lists {_count(twice)} more than once: {_some(twice)}")
+            notes.append(f"{part} lists {these(len(twice), 'image')} more than once: {_some(twice)}")
     for one, other in combinations([part for part in PARTS if part in rows], 2):
         there = {item.image for item in rows[one]}
         if shared := sorted(there & {item.image for item in rows[other]}):
-            notes.append(f"{one} and {other} share {_count(shared)}: {_some(shared)}")
+            notes.append(f"{one} and {other} share {these(len(shared), 'image')}: {_some(shared)}")
     return notes
-
-
-def _count(images: Sequence[str]) -> str:
-    return f"{len(images):,} image{'s' if len(images) != 1 else ''}"
 
 
 def _some(images: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from cliptune.counted import these
 from cliptune.datasets.images import IMAGE_SUFFIXES, printable, regular_bytes
 from cliptune.errors import UserError
 
@@ -104,33 +105,27 @@ class LeftOut:
             kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.unread.most_common())
             notes.append(f"left out, as these kinds of files are not read: {kinds}; convert pictures to .jpg or .png")
         for folder, count in self.beside.items():
-            notes.append(f"left out: {_count(count, 'image')} in {folder} itself, beside the class folders")
+            notes.append(f"left out: {these(count, 'image')} in {folder} itself, beside the class folders")
         if self.deeper:
-            what = "1 image lies" if len(self.deeper) == 1 else f"{len(self.deeper):,} images lie"
+            what = these(len(self.deeper), "image lies", "images lie")
             first = printable(self.deeper[0])
             notes.append(
                 f"{what} deeper than a class folder: '{first}' counts as '{first.partition('/')[0]}', and so on"
             )
         if self.hidden:
-            notes.append(f"left out: {_count(self.hidden, 'hidden image')}")
+            notes.append(f"left out: {these(self.hidden, 'hidden image')}")
         for name, count in self.thumbnails.most_common():
-            notes.append(f"left out: {_count(count, 'smaller copy', 'smaller copies')} in folders called '{name}'")
+            notes.append(f"left out: {these(count, 'smaller copy', 'smaller copies')} in folders called '{name}'")
         if self.broken:
-            notes.append(f"left out: {_count(self.broken, 'link')} to files that are not there")
+            notes.append(f"left out: {these(self.broken, 'link')} to files that are not there")
         if self.special:
-            notes.append(f"left out: {_count(self.special, 'pipe or device', 'pipes and devices')}, which are no files")
+            notes.append(f"left out: {these(self.special, 'pipe or device', 'pipes and devices')}, which are no files")
         if self.unnamed:
-            what = (
-                "1 image whose name does" if len(self.unnamed) == 1 else f"{len(self.unnamed):,} images whose names do"
-            )
+            what = these(len(self.unnamed), "image whose name does", "images whose names do")
             notes.append(f"left out: {what} not end as an image's, first '{self.unnamed[0]}'; add .jpg or .png")
         if self.linked:
-            notes.append(f"read once: {_count(self.linked, 'folder')} that links lead to again")
+            notes.append(f"read once: {these(self.linked, 'folder')} that links lead to again")
         return notes
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def folders_in(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from cliptune.counted import these
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_sets._pairing import masks_beside, pair
 from cliptune.datasets.places import LeftOut, folders_in, has_images, images_below, is_image, part_of
@@ -97,7 +98,7 @@ def files_of(path: Path, left_out: LeftOut, notes: list[str]) -> tuple[list[File
     ):
         names = sorted({PurePosixPath(folder).name for folder in folders})
         if names != [role]:
-            notes.append(f"{role} are what lies in {', '.join(map(printable, names))} ({len(files):,} files)")
+            notes.append(f"{role} are what lies in {', '.join(map(printable, names))} ({these(len(files), 'file')})")
     return images, masks
 
 
@@ -106,7 +107,8 @@ def _beside(path: Path, left_out: LeftOut, notes: list[str]) -> tuple[list[File]
     masks = masks_beside(file.stem for file in files)
     if not masks:
         raise _no_layout(path)
-    notes.append(f"{len(masks):,} masks lie beside their images and are known by their names")
+    lie = these(len(masks), "mask lies beside its image and is", "masks lie beside their images and are")
+    notes.append(f"{lie} known by the name")
     return [file for file in files if file.stem not in masks], [file for file in files if file.stem in masks]
 
 
@@ -166,7 +168,7 @@ def _masks_together(
     for part, listed in images.items():
         paired = pair((file.stem for file in listed), left).masks
         parts[part] = (listed, [left.pop(stem) for own in paired.values() for stem in own])
-    notes.append(f"the masks of all parts lie in one folder ({len(masks):,} files)")
+    notes.append(f"the masks of all parts lie in one folder ({these(len(masks), 'file')})")
     next(iter(parts.values()))[1].extend(left.values())
     return parts
 

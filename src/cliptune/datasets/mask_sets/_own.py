@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cliptune.counted import these
 from cliptune.datasets.base import Missing
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_meaning import Wanted
@@ -108,7 +109,7 @@ def _pairs(path: Path, missing: Missing, notes: list[str]) -> dict[str, dict[str
         ]
     for how, number in Counter(how for how, _, _ in differing).items():
         _, image, mask = next(row for row in differing if row[0] == how)
-        many = "1 mask is" if number == 1 else f"{number:,} masks are"
+        many = these(number, "mask is", "masks are")
         notes.append(f"{many} paired by {how}: {printable(mask.name)} with {printable(image.name)}")
     return pairs
 
@@ -177,14 +178,14 @@ def _say_lone(
 
 
 def _count(files: Sequence[File]) -> str:
-    return "1 file has" if len(files) == 1 else f"{len(files):,} files have"
+    return these(len(files), "file has", "files have")
 
 
 def _complete(path: Path, items: Mapping[str, Sequence[MaskItem]]) -> tuple[Mapping[str, Sequence[MaskItem]], str]:
     """All three parts, and a word on where they come from."""
     if "" in items:
         if len(items[""]) < _LEAST:
-            told = f"{path} has {len(items[''])} images with masks, too few to cut off val and test"
+            told = f"{path} has {these(len(items['']), 'image')} with masks, too few to cut off val and test"
             raise UserError(told, f"add some ({_LEAST} at least), or sort them into train, val and test")
         return cut_items(items[""], unit=_path), "made here, 80/10/10"
     if "val" in items:
@@ -229,7 +230,9 @@ def _words(
             raise UserError(f"{listed}:{row.line}: the prompt is empty", "fill it in or remove the line")
         words.setdefault(key, []).append(text)
     if unused:
-        notes.append(f"{listed.name}: {unused:,} lines name no image with a mask; left out")
+        notes.append(
+            f"{listed.name}: left out: {these(unused, 'line that names', 'lines that name')} no image with a mask"
+        )
     if prompt is None and (left := [image for image in items if image not in words]):
         more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
         raise UserError(

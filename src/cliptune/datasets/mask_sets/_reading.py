@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cliptune.counted import these
 from cliptune.datasets.base import Missing
 from cliptune.datasets.images import opened, orientation, printable, reduction, regular_bytes, turned
 from cliptune.datasets.mask_meaning import Meaning, Wanted, meaning_of, odd_files
@@ -148,7 +149,7 @@ def _turns(root: Path, items: Iterable[MaskItem], surveys: Mapping[str, Survey])
 
 
 def _count(files: Collection[str], what: str) -> str:
-    return f"1 {what} is" if len(files) == 1 else f"{len(files):,} {what}s are"
+    return these(len(files), f"{what} is", f"{what}s are")
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
