@@ -65,7 +65,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         UserError: no room, or no permission.
     """
-    half = path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}{HALF}")
+    refuse_device(path)
+    half = _half(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(half, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -90,6 +91,28 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             half.unlink(missing_ok=True)
 
 
+def _half(path: Path) -> Path:
+    """A neighbouring name that cannot be foreseen."""
+    return path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}{HALF}")
+
+
+def refuse_device(path: Path) -> None:
+    """Refuse to put a file in the place of a device, a pipe or a socket, as /dev/stdout and /dev/null are.
+
+    Raises:
+        UserError: it is one, or lies where the system keeps its own.
+    """
+    try:
+        special = not (path.is_file() or path.is_dir()) and path.exists()
+    except OSError:
+        special = False
+    system = path.absolute().parts[1:2] in (("dev",), ("proc",), ("sys",)) and path.absolute().parts[2:3] != ("shm",)
+    if special or system:
+        raise UserError(
+            f"cannot write {path}: that is no place for a file", "give the name of a file in a folder of yours"
+        )
+
+
 def system_error(problem: Exception) -> OSError | None:
     """What the system said, where a library tells it in the text of an error of its own, as safetensors does."""
     if code := re.search(r"os error (\d+)", str(problem)):
@@ -112,10 +135,10 @@ def csv_rows(path: Path, head: Sequence[str]) -> Iterator[Callable[[Sequence[obj
     Raises:
         UserError: no room, or no permission.
     """
-    half, good, rows = path.with_name(f".{path.name}.half"), 0, 0
+    half, good, rows = _half(path), 0, 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with half.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
+        with half.open("x", encoding="utf-8", newline="", errors="backslashreplace") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(head)
 
@@ -208,11 +231,12 @@ def writable_file(path: Path) -> Path:
     Raises:
         UserError: it is a folder, or cannot be written.
     """
-    path = Path(os.path.expanduser(path))
+    path = user_path(path)
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder", "give a file name in it")
     if str(path) == "-":
         raise UserError("'-' is no file to write", "give a file name, like answers.csv")
+    refuse_device(path)
     if path.exists() and not os.access(path, os.W_OK):
         raise UserError(f"cannot write {path}: permission denied", "give another file name")
     writable_folder(path.parent)

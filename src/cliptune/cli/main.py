@@ -86,7 +86,12 @@ def main(arguments: Sequence[str]) -> int:
 def _answer(arguments: Sequence[str]) -> int:
     try:
         alone(arguments)
-        code = typer.main.get_command(app).main(list(arguments), prog_name="cliptune", standalone_mode=False)
+        command = typer.main.get_command(app)
+        verbs = getattr(command, "commands", {})
+        verb = next((word for word in arguments if word in verbs), "")
+        for remark in mistakes.given_twice(verbs[verb].params if verb else [], arguments):
+            output.note(remark)
+        code = command.main(list(arguments), prog_name="cliptune", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UserError as problem:
         return output.refuse(problem.what, problem.fix)

@@ -200,6 +200,16 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def _device_instead_of(device: str) -> str:
+    """'type …; ' for another tool's way to name a device, '' for anything else."""
+    kind, colon, number = device.lower().partition(":")
+    if kind in ("cuda", "gpu") and number.isdecimal():
+        return f"for one of several GPUs: CUDA_VISIBLE_DEVICES={number} cliptune … --device cuda; "
+    if kind.isdecimal() or kind in ("cuda", "gpu", "gpus", "nvidia"):
+        return "for a GPU: --device cuda; "
+    return "give --device cpu; " if kind == "cpu" and colon else ""
+
+
 def choose_device(device: str, dtype: str) -> str:
     """'cpu', 'cuda' or 'mps'; 'auto' takes the best there is.
 
@@ -207,8 +217,9 @@ def choose_device(device: str, dtype: str) -> str:
         UserError: no such device, not on this machine, or it cannot do the precision.
     """
     known = ("auto", "cpu", "cuda", "mps")
+    device = str(device)  # torch.device("cpu") is its name
     if device not in known:
-        raise UserError(f"--device {device}", f"one of: {', '.join(known)}")
+        raise UserError(f"--device {device}", f"{_device_instead_of(device)}one of: {', '.join(known)}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device != "auto" and not there[device]:
         raise UserError(f"--device {device}: no such device here", "use --device cpu, or see `cliptune doctor`")
