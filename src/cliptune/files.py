@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 HALF = ".half"
 """suffix of a file in the making"""
+LARGEST = 1 << 29
+"""bytes of a text that is read: what is larger is no record, list or log"""
 _written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
 
 
@@ -170,6 +173,30 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
     write_whole(path, lambda half: save_file(ready, half, metadata={"format": "pt"}))
 
 
+def refuse_odd(path: Path, most: int | None = LARGEST) -> None:
+    """Refuse what would never end or fill the memory if it were read: a pipe, a device, a file of gigabytes.
+
+    Args:
+        most: bytes; None for any size.
+
+    Raises:
+        UserError: it is one of them, or cannot be looked at.
+    """
+    try:
+        found = path.stat()
+    except OSError as problem:
+        raise cannot_read(path, problem) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise UserError(f"{path} is a folder, and should be a file", "put back the file that belongs there")
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} is a pipe or a device and not a file", "put back the file that belongs there")
+    if most is not None and found.st_size > most:
+        raise UserError(
+            f"{path} has {found.st_size / 1e9:.1f} GB, more than such a file can have",
+            "put back the file that belongs there",
+        )
+
+
 def read_tensors(path: Path) -> dict[str, "Tensor"]:
     """The tensors of a safetensors file, on the CPU.
 
@@ -180,6 +207,7 @@ def read_tensors(path: Path) -> dict[str, "Tensor"]:
     from safetensors.torch import load_file
 
     try:
+        refuse_odd(path, None)
         path.open("rb").close()  # safetensors says "No such file" of one that may not be read
         return load_file(path)
     except OSError as problem:
@@ -197,6 +225,7 @@ def read_json(path: Path, fix: str) -> Any:
     Raises:
         UserError: it cannot be read, or is not JSON.
     """
+    refuse_odd(path)
     try:
         return json.loads(path.read_text("utf-8"))
     except OSError as problem:

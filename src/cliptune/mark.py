@@ -18,7 +18,7 @@ from cliptune.datasets.mask_pixels import Batch, MaskPixels
 from cliptune.datasets.mask_sets import lies_below, open_masks
 from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskItem, MaskSet
 from cliptune.errors import UserError
-from cliptune.files import read_json, short, sweep, writable_folder, write_text, write_whole
+from cliptune.files import read_json, refuse_odd, short, sweep, writable_folder, write_text, write_whole
 from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures, share
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.preprocess import Preprocess
@@ -166,6 +166,8 @@ def _place(file: str | Path) -> tuple[str, ...]:
 
 def _earlier(path: Path) -> list[dict[str, Any]]:
     """The rows of the list that an earlier call left; none where there is no such list."""
+    if path.exists():
+        refuse_odd(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

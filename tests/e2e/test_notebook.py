@@ -59,6 +59,8 @@ def test_a_method_s_class_is_the_method_by_name(few: None) -> None:
         (lambda: cliptune.data(["photos"]), "the data is given as list"),
         (lambda: cliptune.data(None), "the data is given as NoneType"),
         (lambda: cliptune.masks(7), "the data is given as int"),
+        (lambda: cliptune.train("mini", "digits", "lora", out=7), "the folder is given as int"),
+        (lambda: cliptune.Run.open(None), "the run is given as NoneType"),
         (lambda: cliptune.load(cliptune.load("mini")), "the model is given as Backbone"),
     ],
 )

@@ -107,8 +107,8 @@ def wants_json() -> bool:
 
 
 def first(where: str = "RANK") -> bool:
-    """Whether this is the first process, of all or (`LOCAL_RANK`) of this machine."""
-    return os.environ.get(where, "0") == "0"
+    """Whether this is the first process, of all or (`LOCAL_RANK`) of this machine; alone, it is."""
+    return "LOCAL_RANK" not in os.environ or os.environ.get(where, "0") == "0"
 
 
 def processes() -> int:

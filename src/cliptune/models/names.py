@@ -45,12 +45,13 @@ def source_of(name: str) -> str:
         bare = name[prefix.end() :].strip("/")
         raise UserError(f"--model {name}: a hub id is written without '{prefix[0]}'", f"--model {_by_source(bare)}")
     path = name.startswith((".", "~", "/", "\\"))
+    if path:
+        raise UserError(f"backbone '{name}': no such folder", "name the folder it is in now: --model FOLDER")
     if _is_hub_id(name) and not any(map(ARCHITECTURE.fullmatch, (name, name.partition("/")[0]))):
         return name
     raise UserError(
         f"no backbone '{name}': not a zoo name, not a folder",
-        f"{'' if path else suggestion(name)}zoo: {', '.join(zoo.names())}; "
-        "or a hub id like openai/clip-vit-base-patch16; or a folder",
+        f"{suggestion(name)}zoo: {', '.join(zoo.names())}; or a hub id like openai/clip-vit-base-patch16; or a folder",
     )
 
 
