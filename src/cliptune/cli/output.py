@@ -148,6 +148,17 @@ def result(value: dict[str, Any]) -> None:
         print(text, flush=True)
 
 
+def refuse_lost(fix: str) -> None:
+    """Refuse to end well where answers that stand nowhere else could not be written. A reader may leave early.
+
+    Raises:
+        UserError: standard output is a full or broken disk.
+    """
+    problem = getattr(sys.stdout, "problem", None)
+    if isinstance(problem, OSError) and problem.errno != errno.EPIPE:
+        raise UserError("not all answers are written", fix)
+
+
 def refuse(what: str, fix: str) -> int:
     """Two lines on standard error; exit code 2."""
     if not first("LOCAL_RANK"):

@@ -86,6 +86,8 @@ def predict(
         answered, calibration = _classify(opened, images, others, top, calibrate, threshold, device, csv)
     answered.tell(skip_bad)
     output.result({"run": str(run), "predictions": answered.rows, **calibration, "unread": answered.unread})
+    if opened.task != "segment" and csv is None:
+        output.refuse_lost("give --csv FILE, on a disk that has room")
     if answered.unread and not skip_bad:
         raise typer.Exit(SOME_UNREAD)
 
