@@ -284,6 +284,8 @@ def attempted(picture: Picture) -> Image.Image | UserError:
         return picture.read()
     except UserError as problem:
         return UserError(problem.what, problem.fix)
+    except MemoryError:
+        return UserError(f"{picture.name}: there is not enough memory to decode it", "make it smaller")
 
 
 def none_readable(problems: Sequence[UserError]) -> UserError:

@@ -55,10 +55,13 @@ def spoil(kind: str) -> list[str]:
         Path("bad.png").mkdir()
     elif kind == "device":
         os.mkfifo("bad.png")
+    elif kind == "gigabytes":
+        with open("bad.png", "wb") as file:
+            file.truncate(1 << 33)
     return ["new/00.png", "bad.png", *(f"new/{n:02}.png" for n in range(1, 11))]
 
 
-@pytest.mark.parametrize("kind", ["cut", "empty", "text", "hollow", "missing", "device"])
+@pytest.mark.parametrize("kind", ["cut", "empty", "text", "hollow", "missing", "device", "gigabytes"])
 def test_one_bad_image_costs_one_answer(kind: str, finished: Path, images: list[Path], cliptune: Cliptune) -> None:
     words = spoil(kind)
     said = cliptune("predict", finished, *words)

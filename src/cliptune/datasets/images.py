@@ -20,6 +20,8 @@ IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".pgm", ".ppm")
 )
 """file name endings taken for images, lower case; the decoder itself does not look at them"""
+LARGEST = 1 << 30
+"""bytes of a file that is read as an image"""
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "PPM")
 """what Pillow may take an image's bytes for. It knows more kinds, and for EPS it starts Ghostscript"""
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
@@ -102,10 +104,13 @@ def regular_bytes(path: Path) -> bytes:
     """The bytes of a regular file, or of what a link to one leads to.
 
     Raises:
-        OSError: it cannot be read, or is a folder, a pipe or a device, which may never end.
+        OSError: it cannot be read, is a folder, a pipe or a device, which may never end, or has gigabytes.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
+    if found.st_size > LARGEST:
+        raise OSError(errno.EFBIG, f"it has {found.st_size / 1e9:.1f} GB, too much for an image")
     return Path(path).read_bytes()
 
 
