@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cliptune.methods.base import Adapter
     from cliptune.planning import AnyPlan
 
+PLACES = (("data", "name"), ("data", "names"), ("model", "name"))
+"""settings that may be paths, whose files can be moved"""
 AS_TYPED = (
     "train.lr",
     "train.steps",
@@ -223,6 +225,10 @@ def difference(folder: Path, record: Mapping[str, Any], plan: "AnyPlan") -> str:
             "give another folder with --out",
         ) from None
     now = plan.recipe.essence()
+    for section, key in PLACES:  # what has moved is compared by its hash below
+        before = str(then.get(section, {}).get(key, ""))
+        if Path(before).is_absolute() and not Path(before).exists() and now.get(section, {}).get(key):
+            then[section][key] = now[section][key]
     changed = [
         f"{section}.{key}: {then.get(section, {}).get(key)!r} there, {value!r} now"
         for section, table in now.items()

@@ -6,6 +6,7 @@ refused, not guessed: a wrong guess would change class names without a word.
 
 import codecs
 import csv
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 
 from cliptune.errors import UserError
+from cliptune.files import LARGEST
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -49,6 +51,9 @@ def read_text(path: Path, fix: str = "") -> str:
         UserError: it cannot be opened, or is not text in one of the encodings above.
     """
     try:
+        size = os.stat(path).st_size
+        if size > LARGEST:
+            raise UserError(f"{path} has {size / 1e9:.1f} GB, too much for a text", "give a text file")
         data = Path(path).read_bytes()
     except OSError as problem:
         what = f"{path} cannot be opened: {problem.strerror or problem}"

@@ -62,6 +62,8 @@ def test_a_method_s_class_is_the_method_by_name(few: None) -> None:
         (lambda: cliptune.data("digits", missing="ignore"), "missing = 'ignore'\none of"),
         (lambda: cliptune.masks("world/objects", missing="ignore"), "missing = 'ignore'\none of"),
         (lambda: cliptune.data("digits", seed="1"), "seed = '1'"),
+        (lambda: cliptune.train("mini", "digits", "lora", out=7), "the folder is given as int"),
+        (lambda: cliptune.Run.open(None), "the run is given as NoneType"),
         (lambda: cliptune.load(cliptune.load("mini")), "the model is given as Backbone"),
     ],
 )

@@ -29,8 +29,9 @@ def say_time(plan: "AnyPlan", runs: int = 1) -> None:
     guess = of_plan(plan)
     if guess.seconds is None or guess.seconds * runs < LONG:
         return
-    many = f"{runs} runs of " if runs > 1 else ""
-    output.say(f"note: this will take about {many}{words.seconds(guess.seconds)} on this machine: {_length(plan)}")
+    each = words.seconds(guess.seconds)
+    told = each if runs == 1 else f"{words.seconds(runs * guess.seconds)}, {runs:,} runs of {each} each,"
+    output.say(f"note: this will take about {told} on this machine: {_length(plan)}")
     output.say("      right within a factor of two; `cliptune check` with the same words times three steps")
     if shorter := ways_to_less(plan, guess.seconds):
         output.say(f"      shorter: {'; '.join(shorter)}")

@@ -1,5 +1,6 @@
 """`cliptune train --seeds 1-3`: the same run with several seeds, one after another, and what they say together."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,11 @@ from cliptune.cli import output
 if TYPE_CHECKING:
     from cliptune.recipe import Recipe
     from cliptune.runs import Run
+
+MOST = 1000
+"""seeds of one call"""
+NAMED = 12
+"""seeds that the name of their report lists: with more it would be no file name"""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -21,15 +27,20 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
     fix = "write --seeds 1-3, or --seeds 1,5,7, or --seeds 3 for the first three"
     seeds: list[int] = []
-    for part in text.replace(" ", "").split(","):
+    ranges = re.sub(r"\s*(?:-|–|\.\.+|:)\s*", "-", text.strip())
+    for part in re.split(r"\s*,\s*|\s+", ranges):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UserError(f"--seeds {text}: {part!r} is neither a seed nor a range of seeds", fix)
+        if max(len(first), len(last)) > 18 or (dash and int(last) - int(first) >= MOST):
+            raise UserError(f"--seeds {text}: at most {MOST:,} seeds", fix)
         if dash and int(last) < int(first):
             raise UserError(f"--seeds {text}: {part} goes backwards", f"write {last}-{first}")
         seeds += range(int(first), int(last if dash else first) + 1)
-    if text.strip().isdecimal():
-        seeds = list(range(1, int(text) + 1))
+    if ranges.isdecimal():
+        seeds = list(range(1, min(int(ranges), MOST + 1) + 1))
+    if len(seeds) > MOST:
+        raise UserError(f"--seeds {text}: at most {MOST:,} seeds", fix)
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {text}: a seed stands there twice", fix)
     if len(seeds) < 2:
@@ -54,11 +65,13 @@ def refuse_one(seed: int | None, chosen: dict[str, Any], text: str) -> None:
 
 def report_of(draft: "Recipe", seeds: Sequence[int], out: Path | None) -> Path:
     """The HTML file about all of them: in `out` beside the runs, else where you are (runs/ holds nothing but runs)."""
+    from cliptune.files import user_path
     from cliptune.runs import run_name
 
     if out is not None:
-        return out.expanduser() / "report.html"
-    return Path(f"{run_name(draft).rpartition('-s')[0]}-seeds-{'-'.join(map(str, seeds))}.html")
+        return user_path(out) / "report.html"
+    listed = "-".join(map(str, seeds)) if len(seeds) <= NAMED else f"{seeds[0]}-to-{seeds[-1]}-{len(seeds)}"
+    return Path(f"{run_name(draft).rpartition('-s')[0]}-seeds-{listed}.html")
 
 
 def in_turn(seeds: Sequence[int], train_one: Callable[[int], "Run"], report: Path) -> dict[str, Any]:

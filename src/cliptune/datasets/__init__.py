@@ -94,6 +94,10 @@ def open_set(
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
     if root and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
+    if "://" in name:
+        raise UserError(
+            f"--data {name}: only files of this machine are read", "download and unpack it, then give the folder"
+        )
     found = _open(name, root, seed, missing, names, typed)
     opened: dict[str, str] = {"missing": missing}
     opened |= {key: str(user_path(path).resolve()) for key, path in (("root", root), ("names", names)) if path}

@@ -23,6 +23,8 @@ IMAGE_SUFFIXES = frozenset(
     + tuple(f".{kind}" for kind in ("webp", "avif") if features.check(kind))
 )
 """file name endings taken for images, lower case, as far as this Pillow reads them; the decoder looks at bytes only"""
+LARGEST = 1 << 30
+"""bytes of a file that is read as an image"""
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "PPM")
 """what Pillow may take an image's bytes for. It knows more kinds, and for EPS it starts Ghostscript"""
 
@@ -72,11 +74,14 @@ def regular_bytes(path: Path, most: int = -1) -> bytes:
     """The bytes of a regular file, or of what a link to one leads to; the first `most`, or all.
 
     Raises:
-        OSError: it cannot be read, or is a folder, a pipe or a device, which may never end.
+        OSError: it cannot be read, is a folder, a pipe or a device, which may never end, or has gigabytes.
     """
     with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
+        if most < 0 and found.st_size > LARGEST:
+            raise OSError(errno.EFBIG, f"it has {found.st_size / 1e9:.1f} GB, too much for an image")
         return file.read(most)
 
 
