@@ -124,8 +124,7 @@ def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
         ("", "is no file name"),
         (" ", "is no file name"),
         ("a\0b", "is no file name"),
-        ("https://x.org/a.jpg", "no such file or folder
-only files of this machine are read"),
+        ("https://x.org/a.jpg", "no such file or folder\\nonly files of this machine are read"),
         ("/dev/null", "is not a file"),
     ],
 )
