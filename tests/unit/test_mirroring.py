@@ -12,7 +12,8 @@ from torch.nn import functional
 from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet
 from cliptune.models.backbone import Backbone, load
-from cliptune.training.mirroring import IMAGES, Mirroring, answers, decide, judge, named_like_writing
+from cliptune.training import mirroring
+from cliptune.training.mirroring import IMAGES, Mirroring, answers, decide, decided, judge, named_like_writing
 from tests.conftest import plan_for, small_method
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -158,6 +159,19 @@ class TestDecision:
         assert plans[0].mirroring == plans[1].mirroring
         assert plans[0].recipe.train.augment == "affine"
 
+    def test_it_is_decided_once_for_the_same_images(self, mini: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+        own = folder_of(open_set("world/digits"), [f"kind {chr(97 + label) * 3}" for label in range(10)], per_class=3)
+        said: list[str] = []
+        first = decided(own, mini, said.append)
+        with monkeypatch.context() as patched:
+            patched.setattr(mirroring, "decide", None)
+            assert decided(open_set("photos"), mini, said.append) == first
+        assert said == ["testing on 20 of your images whether mirroring changes what they show …"]
+        one, other = (Path("photos", item.path) for item in (own.train[0], own.train[-1]))
+        one.write_bytes(other.read_bytes() + b"\0")
+        decided(open_set("photos"), mini, said.append)
+        assert len(said) == 2
+
     def test_an_unreadable_image_is_passed_over(self, mini: Backbone) -> None:
         folder_of(open_set("world/digits"), [f"kind {chr(97 + label) * 3}" for label in range(10)])
         before = decide(open_set("photos"), mini)
@@ -191,7 +205,7 @@ class TestPlans:
         def never(*_: object) -> Mirroring:
             raise AssertionError("decided although it was typed")
 
-        monkeypatch.setattr("cliptune.planning.decide", never)
+        monkeypatch.setattr("cliptune.planning.decided", never)
         own = folder_of(digits, [str(label) for label in range(10)])
         for typed, kind, flip in (("photo", "photo", 0.5), ("crop", "photo", 0.0), ("none", "none", 0.5)):
             plan = plan_for(mini, own, small_method("lora"), train__augment=typed)

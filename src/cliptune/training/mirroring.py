@@ -23,8 +23,9 @@ not opened. docs/decisions/0019-mirroring.md has what was measured.
 """
 
 import math
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cliptune.datasets.base import Augment, ImageSet, Item
+from cliptune.datasets.contents import located
 from cliptune.datasets.pixels import Pixels
 from cliptune.errors import UserError
 from cliptune.models.backbone import Backbone
@@ -109,6 +111,32 @@ def decide(imageset: ImageSet, backbone: Backbone) -> Mirroring:
     labels = torch.tensor([item.label for item in items])
     kept, mirrored = answers(_features(backbone, pixels), _features(backbone, pixels.flip(-1)), labels)
     return judge(kept, mirrored, [imageset.classes[item.label] for item in items])
+
+
+_DECIDED: dict[tuple, Mirroring] = {}
+"""what was decided in this process: neither seed nor shots change it"""
+
+
+def decided(imageset: ImageSet, backbone: Backbone, say: Callable[[str], None] = lambda text: None) -> Mirroring:
+    """`decide`, once a process for the same images and backbone.
+
+    Args:
+        say: told what goes on before the backbone looks at images, which takes minutes with a large one.
+    """
+    items = (*imageset.train, *imageset.val)
+    key = (imageset.root, imageset.classes, items, _stamps(imageset, items), backbone.identity.sha256)
+    if key not in _DECIDED:
+        if not named_like_writing(imageset.classes):
+            images = min(IMAGES, len(items))
+            say(f"testing on {images} of your images whether mirroring changes what they show …")
+        _DECIDED[key] = decide(imageset, backbone)
+    return _DECIDED[key]
+
+
+def _stamps(imageset: ImageSet, items: Sequence[Item]) -> tuple[tuple[int, int], ...]:
+    """Size and time of every file, so that a replaced image is looked at anew."""
+    files = located(imageset.root, (item.path for item in items)).values()
+    return tuple((found.st_size, found.st_mtime_ns) for found in map(os.stat, files))
 
 
 def named_like_writing(classes: Sequence[str]) -> str:
