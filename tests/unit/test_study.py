@@ -1,13 +1,16 @@
 """Studies as they are written: axes, cases, labels, keys, and what is refused."""
 
+import json
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cliptune import published
 from cliptune.errors import UserError
-from cliptune.studies.estimate import extent, step_operations, steps
+from cliptune.studies.estimate import estimates, extent, step_operations, steps
+from cliptune.studies.pool import Pool
 from cliptune.studies.reading import load, read, shipped
 from cliptune.studies.study import Study
 
@@ -205,3 +208,19 @@ def test_the_arithmetic_of_a_step() -> None:
 def test_what_a_study_compares_saw_the_same_images(name: str, small: bool) -> None:
     """CLIP-LoRA's recipes draw as its code does, the others as CoOp does: beside each other they take one sampler."""
     assert len({job.recipe.protocol.sampler for job in load(name, small, {"protocol.seed": 1}).jobs}) == 1
+
+
+def test_a_finished_run_of_few_shots_tells_of_one_of_many(tmp_path: Path) -> None:
+    """Its measuring is not multiplied by the other's steps."""
+    settings = {"data.name": "digits", "protocol.shots": [1, 16], "evaluate.retention": "none"}
+    rows = [{"label": "LoRA", "recipe": "lora"}]
+    tables = {"study": {"preset": "small"}, "settings": settings, "methods": rows}
+    study, pool = read("s", tables, False, {}), Pool(tmp_path)
+    few, many = study.jobs
+    folder = pool.folder(few)
+    folder.mkdir(parents=True)
+    record = {"status": "finished", "data": {"train": 10}, "seconds": {"train": 6.0, "evaluate": 40.0}}
+    (folder / "run.json").write_text(json.dumps(record))
+    found = estimates([few, many], pool, "", "cpu")[1]
+    assert found.by == "finished runs"
+    assert found.seconds == pytest.approx(3 + steps(many.recipe, 160) * 6 / 60 + 40)
