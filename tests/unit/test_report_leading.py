@@ -8,7 +8,7 @@ import pytest
 
 from cliptune.cli.progress import forgotten_lines, leading_again, leading_lines
 from cliptune.report import answer, one_run, resampled
-from cliptune.report.leading import beside_chance, chance_of, is_unequal, leading
+from cliptune.report.leading import beside_chance, chance_of, is_unequal, leading, scores
 from cliptune.report.read import Record, measure, read_record
 from cliptune.report.remarks import remarks
 from tests.unit.report_runs import write_run
@@ -109,7 +109,11 @@ class TestBaseToNovel:
     def test_a_loss_within_the_noise_is_no_gain_either(self, tmp_path):
         verdict = self.page(halves_run(tmp_path / "run", base=(60, 160), novel=(120, 118))).verdict
         assert verdict.kind == "even"
-        assert verdict.lead == "Base classes gained, novel classes lost, no more than chance may."
+        assert verdict.lead == "Base classes gained; novel classes fell, but the loss is within chance."
+
+    def test_nothing_is_said_of_what_no_test_is_sure_of(self, tmp_path):
+        verdict = self.page(halves_run(tmp_path / "run", base=(60, 61), novel=(120, 119))).verdict
+        assert (verdict.kind, verdict.lead) == ("even", "No difference that this test can tell from chance.")
 
     def test_both_gained(self, tmp_path):
         assert self.page(halves_run(tmp_path / "run", base=(60, 160), novel=(80, 120))).verdict.kind == "gain"
@@ -121,7 +125,8 @@ class TestBaseToNovel:
         folder = halves_run(tmp_path / "run", base=(60, 160), novel=(80, 120))
         (folder / "predictions" / "novel.csv").unlink()
         verdict = self.page(folder).verdict
-        assert verdict.kind == "even"
+        assert verdict.kind == "unknown"
+        assert verdict.lead == "Without predictions of both halves nothing is tested."
         assert "No paired test of the harmonic mean" in " ".join(verdict.sentences)
 
     def test_chance_of_both(self, tmp_path):
@@ -185,6 +190,33 @@ class TestIntervals:
         found = resampled.class_mean(labels, ~after, after)
         error = 1.96 * np.sqrt(0.25 / 4000 + 0.25 / 100) / 2
         assert found.after == pytest.approx((0.5 - error, 0.5 + error), abs=0.006)
+
+    def test_one_image_of_a_small_class_is_no_gain(self):
+        """Classes of 1, 1, 1 and 2 images, one of them fixed: a quarter of the mean over classes, and chance."""
+        before, after = (np.array(right, dtype=bool) for right in ([0, 1, 1, 1, 1], [1, 1, 1, 1, 1]))
+        found = resampled.class_mean(["a", "b", "c", "d", "d"], before, after).difference
+        assert found[0] < 0 < 0.25 < found[1]
+
+    def test_scores_have_the_leading_numbers_as_their_means(self, tmp_path):
+        for name, run in (
+            ("halves", halves_run(tmp_path / "halves", base=(60, 160), novel=(120, 80))),
+            ("unequal", unequal_run(tmp_path / "unequal", (150, 5), (120, 15))),
+        ):
+            record = read_record(run)
+            found = scores(record)
+            assert found is not None
+            assert found.values.mean() == pytest.approx(leading(record).after, abs=1e-12), name
+            assert len(found.paths) == len(set(found.paths)) == len(found.values) == len(found.right)
+
+    def test_a_harmonic_mean_s_scores_move_as_it_does(self, tmp_path):
+        """Their standard error beside that of the harmonic mean over resampled test images."""
+        found = scores(read_record(halves_run(tmp_path / "run", base=(60, 160), novel=(120, 80))))
+        assert found is not None
+        base, novel = found.right[:200], found.right[200:]
+        values = found.values[:200], found.values[200:]
+        error = np.sqrt(sum(part.var(ddof=1) * 200 for part in values)) / 400
+        low, high = resampled.harmonic_mean([(~part.astype(bool), part.astype(bool)) for part in (base, novel)]).after
+        assert error == pytest.approx((high - low) / 2 / 1.96, rel=0.05)  # 2,000 resamples
 
     def test_no_right_answer_at_all(self):
         nothing = np.zeros(10, dtype=bool)

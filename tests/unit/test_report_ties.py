@@ -2,8 +2,9 @@
 
 import pytest
 
-from cliptune.report import ties
+from cliptune.report import ties, verdict
 from cliptune.report.compare import name_all
+from cliptune.report.pairs import pairs
 from tests.unit.test_report_compare import record
 
 
@@ -54,6 +55,37 @@ def test_one_pair_of_few_draws_takes_the_lead_from_the_best():
         "behind",
         "lower on these draws",
     ]
+
+
+def verdict_of(*records):
+    runs = name_all(list(records))[0]
+    return verdict.of_several(runs, pairs(runs))
+
+
+def test_a_label_with_fewer_seeds_does_not_choose_the_best():
+    """On the one draw that all share the worse one is higher; over five draws the better one is ahead."""
+    high, low = "1" * 320 + "0" * 80, "1" * 280 + "0" * 120
+    runs = [record(high if seed > 1 else low, seed=seed, method="dora") for seed in (1, 2, 3, 4, 5)]
+    runs += [record(low if seed > 1 else "1" * 281 + "0" * 119, seed=seed) for seed in (1, 2, 3, 4, 5)]
+    once = record("1" * 100 + "0" * 300, seed=1, method="zero_shot", trainable_parameters=0)
+    assert ": dora is ahead of lora by +7.9 points" in verdict_of(*runs, once).sentences[0]
+
+
+def test_the_verdict_and_the_table_say_ahead_by_one_rule():
+    """Ahead of the second and not of another: the verdict names the other."""
+    runs = [*over_seeds("1" * 400, method="dora"), *over_seeds("1" * 100 + "0" * 300)]
+    assert verdict_of(*runs).kind == "gain"
+    few = over_seeds("1" * 90 + "0" * 310, seeds=(1, 2), method="ast")
+    assert not standing(*runs, *few).alone
+    assert verdict_of(*runs, *few).kind != "gain"
+    untrained = record("1" * 90 + "0" * 310, method="zero_shot", trainable_parameters=0)
+    assert standing(*runs, untrained).of("dora") == "ahead"
+    assert verdict_of(*runs, untrained).kind == "gain"
+
+
+def test_equal_means_are_said_as_equal():
+    runs = [*over_seeds("1100", method="dora"), *over_seeds("1100")]
+    assert "dora and lora have the same mean" in verdict_of(*runs).sentences[0]
 
 
 def test_equal_labels_are_tied():

@@ -95,19 +95,28 @@ def _halves_told(
     interval: tuple[float, float] | None,
 ) -> tuple[Kind, str]:
     if any(change is None for change in changes) or interval is None:
-        return "even", LEADS["even"]
+        return "unknown", "Without predictions of both halves nothing is tested."
     moves = {half: change for half, change in zip(HALVES, changes) if change is not None}
     fell, rose = (next((half for half in HALVES if sign * moves[half] > 0), "") for sign in (-1, 1))
     if interval[1] < 0:
         return "loss", LEADS["loss"]
     if fell and rose:
-        pair = pairs[HALVES.index(fell)]
-        lost = pair is not None and disagreement(*pair)["p"] < words.SIGNIFICANT
-        noise = "" if lost else ", no more than chance may"
-        return "even", f"{rose.capitalize()} classes gained, {fell} classes lost{noise}."
+        gained, lost = (_is_sure(pairs[HALVES.index(half)]) for half in (rose, fell))
+        if not gained and not lost:
+            return "even", LEADS["even"]
+        if gained and lost:
+            return "even", f"{rose.capitalize()} classes gained, {fell} classes lost."
+        if gained:
+            return "even", f"{rose.capitalize()} classes gained; {fell} classes fell, but the loss is within chance."
+        return "loss", f"{fell.capitalize()} classes lost; {rose} classes rose, but the gain is within chance."
     if interval[0] > 0:
         return "gain", LEADS["gain"]
     return "even", LEADS["even"]
+
+
+def _is_sure(pair: tuple[np.ndarray, np.ndarray] | None) -> bool:
+    """Whether McNemar's test tells the two apart."""
+    return pair is not None and disagreement(*pair)["p"] < words.SIGNIFICANT
 
 
 def pair_of(record: Record, test: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from cliptune.report import words
+from cliptune.report.leading import reached
 from cliptune.report.read import RunFolder
 from cliptune.report.tables import Row, cost, retention
 from cliptune.statistics import mean_and_deviation
@@ -201,12 +202,19 @@ def _group(place: Place, label: str, shots: int | None, runs: Sequence[Named]) -
 
 
 def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:
-    """The best and second-best label at `place`, by mean over the cells all labels share."""
+    """The best and second-best label at `place`, by mean over the cells they share.
+
+    Labels with less than half of the most cells are left out: a method that failed, or an untouched backbone that was
+    measured once, would make the mean one over a single draw.
+    """
     by_label: dict[str, dict[tuple, float]] = defaultdict(dict)
     for each in runs:
-        reached = each.record.reached
-        if each.cell.place == place and reached is not None:
-            by_label[each.label][(each.cell.shots, each.cell.seed)] = reached
+        value = reached(each.record)
+        if each.cell.place == place and value is not None:
+            by_label[each.label][(each.cell.shots, each.cell.seed)] = value
+    most = max((len(cells) for cells in by_label.values()), default=0)
+    full = {label: cells for label, cells in by_label.items() if 2 * len(cells) >= most}
+    by_label = full if len(full) > 1 else by_label
     if len(by_label) < 2:
         return None
     common = set.intersection(*(set(cells) for cells in by_label.values()))

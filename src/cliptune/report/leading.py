@@ -10,11 +10,13 @@ somebody who guesses all classes alike.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from cliptune.counted import span
 from cliptune.report import words
-from cliptune.report.read import Measure, Record
+from cliptune.report.read import Measure, Record, RunFolder
 from cliptune.statistics import harmonic
 
 UNEQUAL = 1.5
@@ -58,6 +60,58 @@ def leading(record: Record) -> Leading:
         if means[0] is not None:
             return Leading("class mean", means[0], means[1], chance)
     return Leading("accuracy", after.accuracy if after else None, before.accuracy if before else None, chance)
+
+
+class Scores(NamedTuple):
+    """A run on every test image that its leading number is made of."""
+
+    paths: tuple[str, ...]
+    values: np.ndarray
+    """[n] whose mean is the leading number"""
+    right: np.ndarray
+    """[n] from 0 to 1: how right the answer is"""
+
+
+def reached(run: RunFolder) -> float | None:
+    """The number that leads a run of any task; None where it was not measured."""
+    return leading(run).after if isinstance(run, Record) else run.reached
+
+
+def scores(run: RunFolder) -> Scores | None:
+    """By test image what a run's leading number is the mean of; None where its predictions are missing.
+
+    accuracy       1 where the answer is right
+    class mean     n / (c · n of the image's class) where it is right                  c classes, n test images
+    harmonic mean  H = 2 b v / (b + v) of base b and novel v. H = b ∂H/∂b + v ∂H/∂v, so an image of base that is right
+                   has ∂H/∂b · n / n of base, ∂H/∂b = 2 v² / (b + v)², one of novel likewise: the mean is H, and how it
+                   moves with the test images is right to first order (the delta method)
+    """
+    if not isinstance(run, Record):
+        return None if run.predictions is None else Scores(run.predictions.paths, *[run.predictions.by_image] * 2)
+    kind = leading(run).kind
+    if kind == "harmonic mean":
+        return _scores_of_halves(run)
+    if run.predictions is None:
+        return None
+    right, labels = run.predictions.by_image, np.asarray(run.predictions.labels)
+    if kind == "accuracy":
+        return Scores(run.predictions.paths, right, right)
+    names, places, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    return Scores(run.predictions.paths, right * len(labels) / (len(names) * sizes[places]), right)
+
+
+def _scores_of_halves(run: Record) -> Scores | None:
+    base, novel = (run.predictions_of(half)[0] for half in HALVES)
+    if base is None or novel is None or not len(base) or not len(novel):
+        return None
+    b, v, n = base.by_image.mean(), novel.by_image.mean(), len(base) + len(novel)
+    both = max(b + v, np.finfo(float).tiny)
+    values = [
+        2 * (v / both) ** 2 * base.by_image * n / len(base),
+        2 * (b / both) ** 2 * novel.by_image * n / len(novel),
+    ]
+    paths = (*(f"base/{path}" for path in base.paths), *(f"novel/{path}" for path in novel.paths))
+    return Scores(paths, np.concatenate(values), np.concatenate([base.by_image, novel.by_image]))
 
 
 def class_sizes(measure: Measure) -> dict[str, int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from cliptune.report import words
 from cliptune.report.compare import Named, Place
+from cliptune.report.leading import scores
 from cliptune.report.read import RunFolder
 from cliptune.report.tables import Row, sign_test
 from cliptune.statistics import (
@@ -40,8 +41,12 @@ class Shared(NamedTuple):
 
     one: Named
     other: Named
+    paths: tuple[str, ...]
+    """of the test images"""
     difference: np.ndarray
-    """[n] by test image, one minus other"""
+    """[n] by test image, one minus other; its mean is what their leading numbers differ by"""
+    right: np.ndarray
+    """[n] the same of how right the answers are"""
 
 
 def pairs(runs: Sequence[Named]) -> Pairs:
@@ -87,10 +92,13 @@ def _shared(first: Mapping[tuple, Named], second: Mapping[tuple, Named], refused
         elif reason := why_no_pair(first[key].record, second[key].record):
             refused.append(f"{first[key].label} and {second[key].label}, {first[key].cell}: {reason}.")
         else:
-            one, other = first[key].record.predictions, second[key].record.predictions
-            assert one is not None
-            assert other is not None
-            shared.append(Shared(first[key], second[key], one.by_image - other.by_image))
+            one, other = scores(first[key].record), scores(second[key].record)
+            if one is None or other is None or one.paths != other.paths:
+                why = "not all their tests have predictions of the same images, not paired"
+                refused.append(f"{first[key].label} and {second[key].label}, {first[key].cell}: {why}.")
+            else:
+                difference, right = one.values - other.values, one.right - other.right
+                shared.append(Shared(first[key], second[key], one.paths, difference, right))
     return shared
 
 
@@ -105,7 +113,7 @@ def _cell(place: Place, shared: Shared) -> Row:
         "n": len(difference),
         "difference": float(difference.mean()),
         "interval": paired_bootstrap([difference]),
-        **sign_test(np.zeros(len(difference)), difference),
+        **sign_test(np.zeros(len(difference)), shared.right),
     }
 
 
@@ -129,16 +137,14 @@ def _means(place: Place, found: Sequence[Sequence[Shared]]) -> list[Row]:
 
 
 def _drawn(cells: Sequence[Shared]) -> MeanDifference:
-    return mean_difference(
-        [Drawn(each.one.cell.seed, each.one.record.predictions.paths, each.difference) for each in cells]
-    )
+    return mean_difference([Drawn(each.one.cell.seed, each.paths, each.difference) for each in cells])
 
 
 def _mean(place: Place, cells: Sequence[Shared]) -> Row:
     """Mean over cells, before it is judged."""
     differences = [float(each.difference.mean()) for each in cells]
     mean, deviation = mean_and_deviation(differences)
-    images = {each.one.record.predictions.paths for each in cells}
+    images = {each.paths for each in cells}
     return {
         "first": cells[0].one.label,
         "second": cells[0].other.label,

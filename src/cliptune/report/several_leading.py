@@ -116,20 +116,29 @@ def of_several(runs: Runs, pairs: Pairs, rows: Sequence[Row]) -> Verdict:
     leads = [lead for place in several if (lead := _of_place(place, places, rows))]
     if not leads:
         return Verdict(answered.kind, answered.lead, [*answered.sentences, *besides])
-    kind: Kind = "unknown" if answered.kind == "unknown" else "even"
-    sentences = [text for _, texts in leads for text in texts[1:]]
-    first, *others = [texts[0] for _, texts in leads]
-    what = " and ".join(dict.fromkeys(which for which, _ in leads))
-    return Verdict(kind, first, [*others, *sentences, f"Of {what}: {answered.lead}", *answered.sentences, *besides])
+    fell = any(_novel_fell(ranking[0]) for place in several if (ranking := _ranked(place, rows)[0]))
+    kind: Kind = "even" if answered.kind == "gain" and fell else answered.kind
+    sentences = [text for texts in leads for text in texts[1:]]
+    first, *others = [texts[0] for texts in leads]
+    return Verdict(kind, first, [*others, *sentences, answered.lead, *answered.sentences, *besides])
 
 
-def _of_place(place: Place, places: Sequence[Place], rows: Sequence[Row]) -> tuple[str, list[str]] | None:
-    """What leads at a place where that is not the accuracy: of what the paired tests speak, and sentences."""
+def _ranked(place: Place, rows: Sequence[Row]) -> tuple[list[Row], str]:
+    """The measured rows of a place at the usual number of shots, the highest first, and how a caption says so."""
     known = [row for row in at(rows, place) if row["lead_mean"] is not None]
-    if not known or all(row["lead"] == "accuracy" for row in known):
+    ranking, said = at_shots(known) if known else ([], "")
+    return sorted(ranking, key=lambda row: -row["lead_mean"]), said
+
+
+def _novel_fell(row: Row) -> bool:
+    return row["novel"] is not None and row["novel_zero_shot"] is not None and row["novel"] < row["novel_zero_shot"]
+
+
+def _of_place(place: Place, places: Sequence[Place], rows: Sequence[Row]) -> list[str] | None:
+    """What leads at a place where that is not the accuracy, in sentences."""
+    ranking, said = _ranked(place, rows)
+    if not ranking or all(row["lead"] == "accuracy" for row in ranking):
         return None
-    ranking, said = at_shots(known)
-    ranking = sorted(ranking, key=lambda row: -row["lead_mean"])
     title = ranking[0]["lead_title"]
     where = f"{told_apart(place, places)}, {title}" if len(places) > 1 else f"{title[0].upper()}{title[1:]}"
     ranked = ", ".join(f"{row['label']} {words.percent(row['lead_mean'])}" for row in ranking)
@@ -137,10 +146,10 @@ def _of_place(place: Place, places: Sequence[Place], rows: Sequence[Row]) -> tup
     texts = [f"{where}{said}: {ranked}; zero-shot {zero_shot}."]
     if ranking[0]["lead"] == "harmonic mean":
         texts += [f"{row['label']}: {_moved(row, 'base')}, {_moved(row, 'novel')}." for row in ranking]
-        return "base classes alone", texts
+        return texts
     ranked = ", ".join(f"{row['label']} {words.percent(row['accuracy'])}" for row in ranking)
     texts.append(f"The test's classes are unequal, so the mean over classes leads. Accuracy: {ranked}.")
-    return "accuracy alone", texts
+    return texts
 
 
 def _moved(row: Row, half: str) -> str:
@@ -171,7 +180,8 @@ def beside_zero_shot(runs: Runs) -> Verdict:
     sentences = [f"{title}: {'; '.join(by_kind[kind])}." for kind, title in titles.items() if by_kind[kind]]
     kinds = {kind for kind, texts in by_kind.items() if texts}
     kind: Kind = kinds.pop() if len(kinds) == 1 else "even"
-    sentences.append("No two methods ran on the same data, so none is compared with another.")
+    if len({run.label for run in runs}) > 1:
+        sentences.append("No two methods ran on the same data, so none is compared with another.")
     return Verdict(kind, f"Better than zero-shot in {better} of {all_runs}.", sentences)
 
 

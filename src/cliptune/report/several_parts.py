@@ -32,11 +32,10 @@ from cliptune.statistics import ENOUGH_DRAWS
 MOST_FOREST_ROWS = 60
 MOST_TILES = 16
 STANDING = (
-    "Ahead: of all others on that data with that many shots; behind: of the highest mean. Both hold for other draws of "
-    "training images and other test images too: a t test over the seeds, never surer than the test images allow, at "
-    "5 %, corrected by Holm for all pairs of this table. Tied: chance makes such a difference to the highest mean. Of "
-    "fewer than three seeds only these draws are told of: highest or lower on them. No pair: they share no episode, so "
-    "nothing is said."
+    "A method is ahead if it is better than every other one on that data with that many shots, behind if it is worse "
+    "than the highest mean, and tied if its difference to that is within chance. Each is a t test over seeds and test "
+    "images at 5 %, corrected by Holm for all pairs of this table. With fewer than three seeds the words say so (on "
+    "this draw, on these draws); no pair means that the runs share no episode."
 )
 MEANS_OF_PAIRS = (
     "Interval: a t interval over the seeds and the test images together, of one pair by itself; of fewer than three "

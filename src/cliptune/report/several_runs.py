@@ -85,8 +85,8 @@ def paired(runs: Sequence[Named[Record]], found: Pairs, places: Sequence[Place],
         return []
     kinds = {row["lead"] for row in rows}
     about = [
-        *(["Of base and novel the base classes' images are paired."] if "harmonic mean" in kinds else []),
-        *(["Where classes are unequal, every image counts alike here."] if "class mean" in kinds else []),
+        *(["Differences are of the harmonic mean of base and novel."] if "harmonic mean" in kinds else []),
+        *(["Where classes are unequal, differences are of the mean over classes."] if "class mean" in kinds else []),
     ]
     return [Section("pairs", "Paired differences", [*map(Text, about), *differences(runs, found, places)])]
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cliptune.report.compare import Named, Place, leader
+from cliptune.report.leading import reached
 from cliptune.report.pairs import corrected, means, seen_from
 from cliptune.report.tables import Row
 from cliptune.statistics import ENOUGH_DRAWS, LEVEL, mean_and_deviation
@@ -26,16 +27,20 @@ class Standing:
     """paired on too few draws to tell of others, and worse on those beyond the noise of the test images"""
     draws: int = ENOUGH_DRAWS
     """the fewest that `lower` shares with the best"""
+    untrained: tuple[str, ...] = ()
+    """labels that train nothing, as the untouched backbone: measured once, they need not be drawn again to be beaten"""
 
     @property
     def alone(self) -> bool:
         """Whether the best is ahead of all others, tested."""
-        return not self.tied and not self.untested and not self.lower
+        others = {*self.untested, *self.lower} - {*self.untrained}
+        return not self.tied and not others and bool(self.behind or self.lower)
 
     def of(self, label: str) -> str:
         """In a word or two, for a table's cell; the highest mean is ahead only if it is ahead of all."""
         here = on_these(self.draws)
-        first = AHEAD if self.alone else HIGHEST if self.tied or self.untested else f"{HIGHEST} {here}"
+        open_ = {*self.tied, *self.untested} - {*self.untrained}
+        first = AHEAD if self.alone else HIGHEST if open_ or not self.lower else f"{HIGHEST} {here}"
         told = {self.best: first, **dict.fromkeys(self.tied, TIED), **dict.fromkeys(self.behind, BEHIND)}
         return (told | dict.fromkeys(self.lower, f"lower {here}")).get(label, UNTESTED)
 
@@ -74,8 +79,8 @@ def best_of(runs: Sequence[Named], place: Place) -> str | None:
         return shared[0]
     means = {}
     for label in dict.fromkeys(each.label for each in runs):
-        reached = [each.record.reached for each in runs if each.label == label]
-        mean, _ = mean_and_deviation([value for value in reached if value is not None])
+        values = [reached(each.record) for each in runs if each.label == label]
+        mean, _ = mean_and_deviation([value for value in values if value is not None])
         if mean is not None:
             means[label] = mean
     return max(means, key=lambda label: means[label]) if len(means) > 1 else None
@@ -95,4 +100,10 @@ def _standing(runs: Sequence[Named], best: str, differences: Sequence[Row]) -> S
         untested=tuple(label for label in others if label not in against),
         lower=lower,
         draws=min((against[label]["draws"] for label in lower), default=ENOUGH_DRAWS),
+        untrained=tuple(dict.fromkeys(each.label for each in runs if is_untrained(each))),
     )
+
+
+def is_untrained(run: Named) -> bool:
+    """Whether nothing was trained, so that the seed changes nothing."""
+    return run.record.run.get("trainable_parameters") == 0

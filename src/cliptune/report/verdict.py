@@ -1,15 +1,16 @@
 """The verdict on several runs in plain language (on one: answer.py): nobody is ahead whom no paired test finds so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cliptune.report import words
 from cliptune.report.blocks import Kind, Verdict
 from cliptune.report.compare import Named, Place, leader, told_apart
 from cliptune.report.pairs import Pairs, seen_from
-from cliptune.report.ties import is_ahead, is_better, on_these
+from cliptune.report.tables import Row
+from cliptune.report.ties import is_ahead, is_better, is_untrained, on_these
 from cliptune.statistics import ENOUGH_DRAWS
 
-FEW = f"Whether other draws of training images agree, no fewer than {ENOUGH_DRAWS} seeds tell."
+FEW = f"At least {ENOUGH_DRAWS} seeds are needed to say whether this holds for other training images."
 
 
 def of_several(runs: Sequence[Named], found: Pairs) -> Verdict:
@@ -36,12 +37,17 @@ def _at(place: Place, where: str, runs: Sequence[Named], found: Pairs) -> tuple[
         why = "the methods share no cell of shots and seed" if several else "one method only"
         return "unknown", f"{where}: {why}, so there is nothing to compare."
     first, second = best
-    of_pair = [row for row in found.means if {row["first"], row["second"]} == {first, second}]
-    of_pair = [row for row in of_pair if Place(row["data"], row["model"], row["protocol"]) == place]
-    if not of_pair:
+    paired = _against(first, place, found)
+    # One that the best is not ahead of is spoken of: the second, if it is one of them.
+    if (left := _not_behind(first, place, runs, paired)) and second not in left:
+        second = min(left, key=lambda label: paired[label]["difference"] if label in paired else -1.0)
+    if second not in paired:
         return "unknown", f"{where}: {first} has the highest mean, but no run of it pairs with {second} (see below)."
-    row = seen_from(of_pair[0], first)
-    cells = [{each.cell for each in runs if each.cell.place == place and each.label == label} for label in best]
+    row = paired[second]
+    if row["difference"] < 0:  # over the cells of this pair, which are not those of the means
+        first, second, row = second, first, seen_from(row, second)
+    pair = (first, second)
+    cells = [{each.cell for each in runs if each.cell.place == place and each.label == label} for label in pair]
     unpaired = len(cells[0] | cells[1]) - row["cells"]
     left_out = f" ({words.these(unpaired, 'cell')} not paired, see below)" if unpaired else ""
     numbers = (
@@ -53,7 +59,26 @@ def _at(place: Place, where: str, runs: Sequence[Named], found: Pairs) -> tuple[
         return "gain", f"{where}: {first} is ahead of {second} by {numbers}."
     if is_better(row):
         return "unknown", f"{where}: {first} is better than {second} {on_these(row['draws'])} by {numbers}. {FEW}"
+    if row["difference"] == 0:
+        return "even", f"{where}: {first} and {second} have the same mean: {numbers}."
     return "even", f"{where}: {first} has the highest mean but cannot be told from {second}: {numbers}."
+
+
+def _not_behind(first: str, place: Place, runs: Sequence[Named], paired: Mapping[str, Row]) -> list[str]:
+    """The labels at a place that `first` is not ahead of; one that trains nothing need not be drawn again."""
+    here = [each for each in runs if each.cell.place == place]
+    untrained = {each.label for each in here if is_untrained(each)}
+    beaten = {label for label, row in paired.items() if is_ahead(row) or (label in untrained and is_better(row))}
+    unasked = {label for label in untrained if label not in paired}
+    labels = dict.fromkeys(each.label for each in here)
+    return [label for label in labels if label != first and label not in beaten | unasked]
+
+
+def _against(first: str, place: Place, found: Pairs) -> dict[str, Row]:
+    """The mean differences between a label and every other at a place, seen from it."""
+    here = [row for row in found.means if Place(row["data"], row["model"], row["protocol"]) == place]
+    seen = [seen_from(row, first) for row in here if first in (row["first"], row["second"])]
+    return {row["second"]: row for row in seen}
 
 
 def _family(pairs: int) -> str:
