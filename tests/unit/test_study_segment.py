@@ -267,7 +267,7 @@ class TestPage:
         assert headline({"metrics": {"test": {"accuracy": 0.7125}}}) == "test 71.2 %"
         halves = {"base": {"accuracy": 0.4}, "novel": {"accuracy": 0.1}, "harmonic_mean": 0.16}
         told = headline({"metrics": halves, "tests": {"base": {}, "novel": {}}})
-        assert told == "harmonic mean 16.0 %, base 40.0 %, novel 10.0 %"
+        assert told == "harmonic mean of base and novel 16.0 %, base 40.0 %, novel 10.0 %"
 
 
 class TestEstimate:

@@ -10,7 +10,8 @@ somebody who guesses all classes alike.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from cliptune.counted import span
 from cliptune.report import words
@@ -58,6 +59,24 @@ def leading(record: Record) -> Leading:
         if means[0] is not None:
             return Leading("class mean", means[0], means[1], chance)
     return Leading("accuracy", after.accuracy if after else None, before.accuracy if before else None, chance)
+
+
+def leading_of(run: Mapping[str, Any]) -> Leading | None:
+    """What leads a run, by its run.json alone, where that is not the measure of its tests itself; else None."""
+    if run.get("task") == "segment":
+        return None
+    lead = leading(Record(Path(), run))
+    return None if lead.kind == "accuracy" or lead.after is None else lead
+
+
+def lost(gains: Mapping[str, float | None]) -> list[str]:
+    """'novel classes lost 3.2 points', of base and novel what fell.
+
+    Args:
+        gains: by test, fractions.
+    """
+    fallen = [(half, gain) for half in HALVES if (gain := gains.get(half)) is not None and gain < 0]
+    return [f"{half} classes lost {-100 * gain:.1f} points" for half, gain in fallen]
 
 
 def class_sizes(measure: Measure) -> dict[str, int]:
