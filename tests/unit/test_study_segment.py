@@ -15,7 +15,8 @@ from cliptune.report.papers import facts_of
 from cliptune.report.segment_read import SegmentRecord, read_segment_record
 from cliptune.studies import outcome
 from cliptune.studies.estimate import estimates, sizes
-from cliptune.studies.pivot import Cell, Field, blocks, pivot
+from cliptune.studies.pivot import Cell, Field, pivot
+from cliptune.studies.pivot_blocks import blocks
 from cliptune.studies.pool import Pool, headline
 from cliptune.studies.reading import load, read
 from cliptune.studies.study import Job, Study

@@ -11,7 +11,7 @@ from cliptune.counted import span, these
 from cliptune.datasets.coded_names import Coded, coded
 from cliptune.report import words
 from cliptune.report.blocks import Verdict
-from cliptune.report.compare import Named, Place, shots_text, told_apart
+from cliptune.report.compare import Cell, Named, Place, shots_text, told_apart
 from cliptune.report.leading import beside_chance, chance_of
 from cliptune.report.read import Record, RunFolder
 
@@ -79,7 +79,7 @@ def remarks_on_training(runs: Sequence[Named]) -> list[Remark]:
 def unequal_training(runs: Sequence[Named]) -> list[str]:
     """One sentence where labels that are compared on the same episode took different numbers of steps."""
     taken: dict[tuple[Place, int | None], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    in_cell: dict[tuple, set[int]] = defaultdict(set)
+    in_cell: dict[Cell, set[int]] = defaultdict(set)
     for run in runs:
         if steps := words.number(run.record.section("training").get("steps_taken")):
             taken[(run.cell.place, run.cell.shots)][run.label].append(int(steps))
