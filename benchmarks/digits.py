@@ -1,4 +1,4 @@
-"""docs/results-digits.md and the methods' pages, from the runs of the study `digits-table`.
+"""docs/results-digits.md, README's short table and the methods' pages, from the runs of the study `digits-table`.
 
     python benchmarks/digits.py [--out studies] [--write]
 
@@ -104,6 +104,24 @@ def main_table(rows: dict, kept: dict, zero: float) -> str:
     return "\n".join(lines)
 
 
+IN_README = ("zero-shot", "linear probe", "LoRA r=2", "LoRA-XS r=16", "DoRA r=2", "AST")
+BEGIN, END = "<!-- made by benchmarks/digits.py -->\n", "<!-- end -->"
+
+
+def short_table(runs: Sequence[Named]) -> str:
+    """README's: few methods, at 1, 4 and 16 shots."""
+    rows = {(row["label"], row["shots"]): row for row in groups(runs)}
+    lines = ["| method | trainable parameters | 1 shot | 4 shots | 16 shots |", "| --- | ---: | ---: | ---: | ---: |"]
+    for label in IN_README:
+        cells = [f"{int(rows[label, 16]['trainable_parameters']):,}"]
+        cells += [
+            f"{100 * rows[label, n]['accuracy']:.1f} ± {100 * (rows[label, n]['deviation'] or 0):.1f}"
+            for n in (1, 4, 16)
+        ]
+        lines.append(f"| {' | '.join([label, *cells])} |")
+    return "\n".join(lines)
+
+
 def paired_table(runs: Sequence[Any]) -> str:
     """The differences over all cells; beside them few and many shots, where a sign may turn."""
     accuracy = {(n.label, n.cell.shots, n.cell.seed): n.record.after().accuracy for n in runs}
@@ -157,7 +175,8 @@ all shots says little."""
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("studies"))
-    parser.add_argument("--write", action="store_true", help="docs/results-digits.md and docs/methods/numbers.json")
+    pages = "docs/results-digits.md, docs/methods/numbers.json and README.md"
+    parser.add_argument("--write", action="store_true", help=pages)
     given = parser.parse_args()
     runs = runs_of(given.out)
     text = table(runs)
@@ -166,6 +185,9 @@ def main() -> None:
         (DOCS / "results-digits.md").write_text(text, "utf-8")
         told = json.dumps(numbers(runs), indent=1, ensure_ascii=False) + "\n"
         (DOCS / "methods" / "numbers.json").write_text(told, "utf-8")
+        readme = DOCS.parent / "README.md"
+        before, _, rest = readme.read_text("utf-8").partition(BEGIN)
+        readme.write_text(f"{before}{BEGIN}{short_table(runs)}\n{END}{rest.partition(END)[2]}", "utf-8")
 
 
 if __name__ == "__main__":

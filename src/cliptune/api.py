@@ -10,6 +10,7 @@ from cliptune import notes
 from cliptune.datasets.base import ImageSet
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
+from cliptune.files import user_path
 from cliptune.methods.base import Method
 from cliptune.models.backbone import Backbone
 from cliptune.models.segmenter import Segmenter
@@ -18,7 +19,7 @@ from cliptune.progress import Bar
 from cliptune.recipe import load_tables
 from cliptune.registry import name_of
 from cliptune.runs import Run
-from cliptune.settings import plain
+from cliptune.settings import native, plain
 from cliptune.tracking import installed
 from cliptune.training.events import Event
 
@@ -79,7 +80,7 @@ def train(
     trackers = installed([track] if isinstance(track, str) else track)
     tables = _tables(method)
     given = {"protocol.shots": shots, "protocol.seed": seed}
-    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    chosen: dict[str, Any] = {key: native(value) for key, value in given.items() if value is not None}
     chosen |= _checked_settings(settings)
     backbone = model if isinstance(model, Backbone) else None
     imageset = data if isinstance(data, ImageSet | MaskSet) else None
@@ -94,7 +95,7 @@ def train(
         chosen["data.split_seed"] = imageset.split_seed
         chosen |= {f"data.{key}": value for key, value in imageset.opened.items()}
     plan = prepare(tables, chosen, preset, device, backbone, imageset)
-    folder = Path(os.path.expanduser(out)) if out else None
+    folder = user_path(name_of(out, "folder", "")) if out else None
     main = plan.machine.group.main
     _warn(notes.before_run(plan) if main else ())
     with Bar(shown=progress and main) as bar:
@@ -124,4 +125,4 @@ def _checked_settings(settings: Any) -> dict[str, Any]:
         return {}
     if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
         raise UserError(f"settings = {settings!r}", 'give names and values: settings={"train.lr": 1e-3}')
-    return dict(settings)
+    return {key: native(value) for key, value in settings.items()}

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 HALF = ".half"
 """suffix of a file in the making"""
+LARGEST = 1 << 29
+"""bytes of a text that is read: what is larger is no record, list or log"""
 _written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
 
 
@@ -65,7 +68,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         UserError: no room, or no permission.
     """
-    half = path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}{HALF}")
+    refuse_device(path)
+    half = _half(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(half, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -90,6 +94,28 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             half.unlink(missing_ok=True)
 
 
+def _half(path: Path) -> Path:
+    """A neighbouring name that cannot be foreseen."""
+    return path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}{HALF}")
+
+
+def refuse_device(path: Path) -> None:
+    """Refuse to put a file in the place of a device, a pipe or a socket, as /dev/stdout and /dev/null are.
+
+    Raises:
+        UserError: it is one, or lies where the system keeps its own.
+    """
+    try:
+        special = not (path.is_file() or path.is_dir()) and path.exists()
+    except OSError:
+        special = False
+    system = path.absolute().parts[1:2] in (("dev",), ("proc",), ("sys",)) and path.absolute().parts[2:3] != ("shm",)
+    if special or system:
+        raise UserError(
+            f"cannot write {path}: that is no place for a file", "give the name of a file in a folder of yours"
+        )
+
+
 def system_error(problem: Exception) -> OSError | None:
     """What the system said, where a library tells it in the text of an error of its own, as safetensors does."""
     if code := re.search(r"os error (\d+)", str(problem)):
@@ -112,10 +138,10 @@ def csv_rows(path: Path, head: Sequence[str]) -> Iterator[Callable[[Sequence[obj
     Raises:
         UserError: no room, or no permission.
     """
-    half, good, rows = path.with_name(f".{path.name}.half"), 0, 0
+    half, good, rows = _half(path), 0, 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with half.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
+        with half.open("x", encoding="utf-8", newline="", errors="backslashreplace") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(head)
 
@@ -127,7 +153,8 @@ def csv_rows(path: Path, head: Sequence[str]) -> Iterator[Callable[[Sequence[obj
 
             yield add
     except OSError as problem:
-        raise cannot_write(path, problem) from problem
+        refused = cannot_write(path, problem)
+        raise UserError(refused.what, refused.fix.replace("--out a folder", "a file in a folder")) from problem
     finally:
         with contextlib.suppress(OSError):
             if rows:
@@ -147,6 +174,30 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
     write_whole(path, lambda half: save_file(ready, half, metadata={"format": "pt"}))
 
 
+def refuse_odd(path: Path, most: int | None = LARGEST) -> None:
+    """Refuse what would never end or fill the memory if it were read: a pipe, a device, a file of gigabytes.
+
+    Args:
+        most: bytes; None for any size.
+
+    Raises:
+        UserError: it is one of them, or cannot be looked at.
+    """
+    try:
+        found = path.stat()
+    except OSError as problem:
+        raise cannot_read(path, problem) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise UserError(f"{path} is a folder, and should be a file", "put back the file that belongs there")
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} is a pipe or a device and not a file", "put back the file that belongs there")
+    if most is not None and found.st_size > most:
+        raise UserError(
+            f"{path} has {found.st_size / 1e9:.1f} GB, more than such a file can have",
+            "put back the file that belongs there",
+        )
+
+
 def read_tensors(path: Path) -> dict[str, "Tensor"]:
     """The tensors of a safetensors file, on the CPU.
 
@@ -157,6 +208,7 @@ def read_tensors(path: Path) -> dict[str, "Tensor"]:
     from safetensors.torch import load_file
 
     try:
+        refuse_odd(path, None)
         path.open("rb").close()  # safetensors says "No such file" of one that may not be read
         return load_file(path)
     except OSError as problem:
@@ -174,6 +226,7 @@ def read_json(path: Path, fix: str) -> Any:
     Raises:
         UserError: it cannot be read, or is not JSON.
     """
+    refuse_odd(path)
     try:
         return json.loads(path.read_text("utf-8"))
     except OSError as problem:
@@ -208,11 +261,12 @@ def writable_file(path: Path) -> Path:
     Raises:
         UserError: it is a folder, or cannot be written.
     """
-    path = Path(os.path.expanduser(path))
+    path = user_path(path)
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder", "give a file name in it")
     if str(path) == "-":
         raise UserError("'-' is no file to write", "give a file name, like answers.csv")
+    refuse_device(path)
     if path.exists() and not os.access(path, os.W_OK):
         raise UserError(f"cannot write {path}: permission denied", "give another file name")
     writable_folder(path.parent)

@@ -18,8 +18,8 @@ from cliptune.datasets.mask_pixels import Batch, MaskPixels
 from cliptune.datasets.mask_sets import lies_below, open_masks
 from cliptune.datasets.segmentation import KIND_OF_PROMPT, MaskItem, MaskSet
 from cliptune.errors import UserError
-from cliptune.files import read_json, short, sweep, writable_folder, write_text, write_whole
-from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures
+from cliptune.files import read_json, refuse_odd, short, sweep, writable_folder, write_text, write_whole
+from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures, share
 from cliptune.methods.with_decoder import WithDecoder
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.products import still
@@ -96,8 +96,7 @@ def marks(
     words = _prompt(run, prompt)
     if threshold is None:
         threshold = float(run.record["recipe"]["segment"]["threshold"])
-    if not 0 < threshold < 1:
-        raise UserError(f"threshold = {threshold}", "give a probability between 0 and 1, like 0.5")
+    threshold = share(threshold)
     files = [
         {"mask": out / "masks" / f"{name}.png", "overlay": out / "overlays" / f"{name}.png"} for name in _names(images)
     ]
@@ -167,6 +166,8 @@ def _place(file: str | Path) -> tuple[str, ...]:
 
 def _earlier(path: Path) -> list[dict[str, Any]]:
     """The rows of the list that an earlier call left; none where there is no such list."""
+    if path.exists():
+        refuse_odd(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

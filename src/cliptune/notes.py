@@ -62,10 +62,11 @@ def long_run(plan: "AnyPlan", runs: int = 1) -> Note:
     guess = guessed(plan)
     if guess.seconds is None or guess.seconds * runs < LONG:
         return ()
-    many = f"{runs} runs of " if runs > 1 else ""
+    each = words.seconds(guess.seconds)
+    told = each if runs == 1 else f"{words.seconds(runs * guess.seconds)}, {runs:,} runs of {each} each,"
     shorter = ways_to_less(plan, guess.seconds)
     return (
-        f"this will take about {many}{words.seconds(guess.seconds)} on this machine: {_length(plan)}",
+        f"this will take about {told} on this machine: {_length(plan)}",
         "This estimate may be off by a factor of two; `cliptune check` with the same arguments measures it.",
         *([f"shorter: {'; '.join(shorter)}"] if shorter else []),
     )

@@ -15,7 +15,7 @@ from cliptune.datasets.base import distinct
 from cliptune.datasets.pixels import floats, in_threads
 from cliptune.datasets.places import same_names
 from cliptune.errors import UserError
-from cliptune.inputs import Answer, Images, Picture, attempted, collected, pictures
+from cliptune.inputs import TABLE, Answer, Images, Picture, attempted, collected, pictures, share, whole_number
 from cliptune.models.products import still
 from cliptune.models.shortcuts import using
 from cliptune.progress import Bar
@@ -51,10 +51,8 @@ class Classifier:
         threshold: float | None = None,
         device: str = "auto",
     ):
-        if top < 1:
-            raise UserError(f"top = {top}", "it must be at least 1")
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise UserError(f"threshold = {threshold}", "give a probability between 0 and 1, like 0.5")
+        top = whole_number(top, "top")
+        threshold = share(threshold, closed=True)
         names = run.classes if classes is None else class_names(classes, run.classes)
         own = names == run.classes
         self.names = distinct(names)
@@ -89,8 +87,7 @@ class Classifier:
 
     def columns(self) -> list[str]:
         """Column names of a table of answers: path, prediction, score, then the classes."""
-        own = ["path", "prediction", "score"]
-        return own + [f"{name} (class)" if name in own else name for name in self.names]
+        return [*TABLE, *(f"{name} (class)" if name in TABLE else name for name in self.names)]
 
     @property
     def _side(self) -> int:
@@ -130,7 +127,7 @@ def class_names(classes: Any, own: tuple[str, ...]) -> tuple[str, ...]:
     fix = "give a list of names: classes=['ant', 'bee'], or --classes ant,bee"
     if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
         raise UserError(f"classes = {classes!r} is not a list of class names", fix)
-    names = tuple(classes)
+    names = tuple(str(name) if isinstance(name, str) else name for name in classes)  # numpy has a str of its own
     if names == own:
         return own
     for name in names:

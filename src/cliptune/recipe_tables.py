@@ -152,7 +152,7 @@ class SegmentSettings:
     places that were read off the true masks"""
     words: str = ""
     """what to look for in your own images, where no prompts.csv says it"""
-    value: int | tuple[int, ...] | Literal["nonzero"] = ()
+    value: int | float | tuple[int, ...] | Literal["nonzero"] = ()
     """what is marked in your own masks: a stored number, like 2, a colour, like [0, 128, 0], or all that is nonzero;
     []: of two values the one that is not black"""
     side: int = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune import files
 from cliptune import recipe as recipes
+from cliptune.counted import these
 from cliptune.datasets import contents
 from cliptune.datasets.episodes import Episode
 from cliptune.datasets.images import printable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cliptune.methods.base import Adapter
     from cliptune.planning import AnyPlan
 
+PLACES = (("data", "name"), ("data", "names"), ("model", "name"))
+"""settings that may be paths, whose files can be moved"""
 AS_TYPED = (
     "train.lr",
     "train.steps",
@@ -222,6 +225,10 @@ def difference(folder: Path, record: Mapping[str, Any], plan: "AnyPlan") -> str:
             "give another folder with --out",
         ) from None
     now = plan.recipe.essence()
+    for section, key in PLACES:  # what has moved is compared by its hash below
+        before = str(then.get(section, {}).get(key, ""))
+        if Path(before).is_absolute() and not Path(before).exists() and now.get(section, {}).get(key):
+            then[section][key] = now[section][key]
     changed = [
         f"{section}.{key}: {then.get(section, {}).get(key)!r} there, {value!r} now"
         for section, table in now.items()
@@ -242,5 +249,5 @@ def _replaced(folder: Path, episode: Any) -> str:
     replaced = recorded.differing(episode.files()) if recorded else []
     if not replaced:
         return ""
-    many = "1 file has" if len(replaced) == 1 else f"{len(replaced):,} files have"
+    many = these(len(replaced), "file has", "files have")
     return f"on other images: {many} changed under the same name, first {printable(replaced[0])}"

@@ -59,7 +59,7 @@ def name_of(value: Any, what: str, example: str) -> str:
     Raises:
         UserError: it is neither text nor a path.
     """
-    if isinstance(value, str | os.PathLike):
+    if isinstance(value, str | bytes | os.PathLike):
         return os.fsdecode(value)
     kind = value.__name__ if isinstance(value, type) else type(value).__name__
     raise UserError(f"the {what} is given as {kind}", f"give a name or a path{example}")

@@ -19,6 +19,7 @@ from cliptune.errors import UserError
 from cliptune.files import read_json, read_tensors, short, user_path, write_tensors, write_text
 from cliptune.models.shortcuts import Shortcuts
 from cliptune.recipe import Recipe, find_method
+from cliptune.registry import name_of
 
 if TYPE_CHECKING:  # a record is read without torch: what is wrong with a run folder is told at once
     import torch
@@ -51,7 +52,7 @@ class Run:
         record: Mapping[str, Any] | None = None,
         model: str | Path | None = None,
     ):
-        given = user_path(folder)
+        given = user_path(name_of(folder, "run", ": a run folder"))
         self.record = dict(record) if record else read_record(given)
         self.folder = given.absolute()  # for the adapter is read later, perhaps after a change of directory
         if self.record["status"] != "finished":
@@ -236,22 +237,35 @@ class Run:
         """
         from cliptune.mark import mark
 
-        return mark(self, images, user_path(out), prompt, threshold, skip_bad, device, progress)
+        return mark(self, images, user_path(name_of(out, "folder", "")), prompt, threshold, skip_bad, device, progress)
 
     def merge(self, out: str | Path) -> float:
         """Write an ordinary transformers CLIP folder; returns the largest |logit difference| / max|logit| seen."""
         from cliptune.export import merge_run
 
-        return merge_run(self, user_path(out))
+        return merge_run(self, user_path(name_of(out, "folder", "")))
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the HTML page about this run (by default report.html in its folder); returns its path."""
         from cliptune.report.page import write_report
 
-        return write_report([self.folder], Path(out) if out else None)[0]
+        return write_report([self.folder], user_path(name_of(out, "HTML file", "")) if out else None)[0]
 
     def prompts(self, classes: Sequence[str] | None = None) -> list[str]:
         return prompts(tuple(classes or self.classes), self.record["data"]["template"])
+
+
+def _run_instead_of(folder: Path) -> str:
+    """What to give where a folder or file is no run: a run around it or directly below it."""
+    around = [place for place in folder.parents if (place / "run.json").is_file()]
+    if around:
+        return f"give the run's folder: {around[0]}"
+    below = sorted(record.parent for record in folder.glob("*/run.json"))
+    if below:
+        return f"give one of the runs in it: {', '.join(map(str, below[:3]))}{', …' if len(below) > 3 else ''}"
+    if (folder / "config.json").is_file():
+        return "it is a model, as `cliptune merge` writes them; give the folder that `cliptune train` wrote"
+    return "give a folder that `cliptune train` wrote, like runs/dora-…"
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -263,7 +277,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
         what = "there is no such folder" if not folder.exists() else "no run.json there"
-        raise UserError(f"{folder} is not a run: {what}", "give a folder that `cliptune train` wrote, like runs/dora-…")
+        raise UserError(f"{folder} is not a run: {what}", _run_instead_of(folder))
     another = "give another folder; if this was a run of yours, remove it and train again"
     record = read_json(path, another)
     needed = {"status", "model", "data", "recipe"}

@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import inspect
 import math
+import os
 import re
 import textwrap
 import tomllib
@@ -99,6 +100,15 @@ def _simple(annotation: ast.expr) -> Any:
         choices = ast.literal_eval(annotation.slice)
         return Literal[choices]
     return None
+
+
+def native(value: Any) -> Any:
+    """A number of numpy's or torch's as Python's, a path as text; anything else as it is."""
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        return value.item()
+    return value
 
 
 def convert(value: Any, hint: Any, place: str) -> Any:

@@ -6,12 +6,15 @@ refused, not guessed: a wrong guess would change class names without a word.
 
 import codecs
 import csv
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 from cliptune.errors import UserError
+from cliptune.files import LARGEST
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -21,21 +24,44 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_MEANT: Mapping[str, frozenset[str]] = {
+    "image": frozenset(
+        ("images", "file", "filename", "filenames", "fname", "filepath", "path", "paths", "imagepath", "imgpath", "img")
+        + ("imgname", "imagename", "imageid", "imagefile", "photo", "picture", "id", "name", "url", "uri", "relpath")
+    ),
+    "label": frozenset(
+        ("labels", "class", "classes", "classname", "category", "categoryname", "target", "targets", "tag", "tags")
+        + ("labelname", "species", "breed", "diagnosis", "classid", "y", "groundtruth", "dx")
+    ),
+    "prompt": frozenset(("prompts", "caption", "captions", "text", "texts", "description", "phrase", "sentence")),
+}
+"""what other tools call our columns, without '_' and blanks"""
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 _SHOWN = 80
 """characters of somebody's text that a message repeats"""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, fix: str = "") -> str:
     r"""A text file with '\n' at the end of each line and without its byte-order mark.
+
+    Args:
+        fix: what to do where it cannot be read; for files that nobody writes by hand.
 
     Raises:
         UserError: it cannot be opened, or is not text in one of the encodings above.
     """
     try:
+        size = os.stat(path).st_size
+        if size > LARGEST:
+            raise UserError(f"{path} has {size / 1e9:.1f} GB, too much for a text", "give a text file")
         data = Path(path).read_bytes()
     except OSError as problem:
-        raise UserError(f"{path} cannot be opened: {problem.strerror or problem}", "give a text file") from problem
-    return decode_text(data, str(path))
+        what = f"{path} cannot be opened: {problem.strerror or problem}"
+        raise UserError(what, fix or "give a text file") from problem
+    try:
+        return decode_text(data, str(path))
+    except UserError as problem:
+        raise UserError(problem.what, fix or problem.fix) from problem
 
 
 def decode_text(data: bytes, name: str) -> str:
@@ -44,6 +70,8 @@ def decode_text(data: bytes, name: str) -> str:
     Raises:
         UserError: not text in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark.
     """
+    if data.startswith((b"PK\3\4", b"\xd0\xcf\x11\xe0")):
+        raise UserError(f"{name} is a spreadsheet or an archive, not text", "save its table as CSV (UTF-8)")
     encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -53,6 +81,7 @@ def decode_text(data: bytes, name: str) -> str:
         raise UserError(
             f"{name}:{line}: not UTF-8 text (byte 0x{byte})", "save it as UTF-8; in a spreadsheet: CSV UTF-8"
         ) from problem
+    text = text.removesuffix("\x1a")  # an end of file as DOS wrote it
     if "\0" in text:
         raise UserError(f"{name} is not a text file", "save it as UTF-8 text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -66,6 +95,8 @@ class Row:
     """in the file, from 1; of a field over several lines the last"""
     fields: Mapping[str, str]
     """by column, without blanks around; '' for an optional column that the file does not have"""
+    others: Mapping[str, str]
+    """columns that nobody asked for, likewise"""
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
@@ -86,12 +117,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     heading = lines[first] if first < len(lines) else ""
     separator = next((mark for mark in _SEPARATORS if not _absent(_heading(heading, mark), required)), None)
     if separator is None:
-        missing = _absent(_heading(heading, ","), required)
-        wanted = ",".join((*required, *optional))
-        raise UserError(
-            f"{path} has no column '{missing[0]}' (its first line: {_shortened(heading)})",
-            f"begin it with the line {wanted}, separated by commas",
-        )
+        raise _headless(path, heading, (*required, *optional), required)
     columns = _heading(heading, separator)
     if twice := [name for name in (*required, *optional) if columns.count(name) > 1]:
         raise UserError(f"{path} has two columns '{twice[0]}'", "keep one of them")
@@ -102,12 +128,34 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         for fields in reader:
             line = first + reader.line_num
             if any(field.strip() for field in fields):
-                rows.append(Row(line, _fields(fields, columns, separator, f"{path}:{line}", (*required, *optional))))
+                values = _fields(fields, columns, separator, f"{path}:{line}", (*required, *optional))
+                rows.append(Row(line, {name: values.pop(name, "") for name in (*required, *optional)}, values))
     except csv.Error as problem:
         raise UserError(
             f"{path}:{first + reader.line_num}: not a CSV line ({problem})", 'write quotes within a field as ""'
         ) from problem
     return rows
+
+
+def _headless(path: Path, heading: str, wanted: Sequence[str], required: Sequence[str]) -> UserError:
+    """What to say of a first line that does not name the columns."""
+    if not heading:
+        return UserError(f"{path} is empty", f"begin it with the line {','.join(wanted)}")
+    separator = max(_SEPARATORS, key=lambda mark: len(_heading(heading, mark)))
+    columns = _heading(heading, separator)
+    missing = _absent(columns, required)
+    what = f"{path} has no column '{missing[0]}' (its first line: {_shortened(heading)})"
+    known = {
+        name: next((column for column in columns if re.sub(r"[\s_]", "", column) in _MEANT[name]), "")
+        for name in missing
+    }
+    if all(known.values()):
+        renamed = " and ".join(f"'{column}' {name}" for name, column in known.items())
+        return UserError(what, f"in its first line, call {renamed}")
+    if any(column.endswith(_IMAGE_ENDINGS) for column in columns) and len(columns) >= len(required):
+        line = separator.join([*wanted, *(f"column{number}" for number in range(len(columns)))][: len(columns)])
+        return UserError(what, f"put a line above it that names the columns, as {line.strip()}")
+    return UserError(what, f"begin it with the line {','.join(wanted)}, separated by commas")
 
 
 def _heading(line: str, separator: str) -> list[str]:
@@ -140,7 +188,7 @@ def _fields(
     for name in wanted:
         if "\n" in values.get(name, ""):
             raise UserError(f"{where}: a field goes over several lines", "close the double quotes before the line ends")
-    return {name: values.get(name, "") for name in wanted}
+    return values
 
 
 def _shortened(text: str) -> str:

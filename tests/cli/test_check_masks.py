@@ -58,7 +58,7 @@ def test_faults_are_named(tmp_path: Path, cliptune: Cliptune) -> None:
     segmentation.mask(folder / "masks/02.png", (0, 0, 4, 4), size=(30, 40))
     said = cliptune("check", "--data", folder).done()
     assert "cannot be read: 2\n    images/00.png: " in said.out
-    assert "01.png is not an image (8 bytes)" in said.out
+    assert "01.png is not an image but text" in said.out
     assert (
         "image and mask differ in size: 1\n    images/02.png: 40 × 30, its mask 30 × 40 pixels (masks/02.png)"
         in said.out

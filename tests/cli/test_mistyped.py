@@ -49,8 +49,28 @@ OPTIONS = [
     ("train lora --data", "--data VALUE"),
     ("show dora --classes 0", "cliptune show --help"),
     ("predict", "like: cliptune predict runs/"),
+    ("train lora --workers 2", "leave it out: images are read by"),
+    ("train lora --quiet", "--json"),
+    ("train lora --verbose", "leave it out"),
+    ("train lora -v", "cliptune --version"),
+    ("merge run --out merged", "cliptune merge RUN merged"),
+    ("predict run --data new", "cliptune predict RUN new"),
+    ("predict --checkpoint run new", "cliptune predict run …"),
+    ("predict run new --output a.csv", "type --csv a.csv"),
+    ("predict run new --labels a,b", "--classes a,b"),
+    ("predict run new --conf 0.5", "--threshold 0.5"),
+    ("predict run new --threshold 50%", "--threshold 0.5"),
+    ("predict run -new/a.png", "./-new/a.png"),
     ("version", "cliptune --version"),
+    ("-v", "cliptune --version"),
     ("help", "cliptune --help"),
+    ("help train", "cliptune train --help"),
+    ("lora --data photos", "cliptune train lora --data photos"),
+    ("my.toml", "cliptune train my.toml"),
+    ("--data photos train lora", "the verb comes first: cliptune train … --data …"),
+    ("train lora --data https://x.org/a.zip", "download and unpack it"),
+    ("train lora --data digits --device cuda:1", "CUDA_VISIBLE_DEVICES=1"),
+    ("train lora --data digits --device gpu", "--device cuda"),
 ]
 PARSERS_WORDS = (
     "Input should be",
@@ -95,6 +115,15 @@ def test_whoever_knows_no_method_is_told_one(cliptune: Cliptune) -> None:
     assert "METHOD" in what
     assert "cliptune train dora --data FOLDER" in fix
     assert "cliptune list methods" in fix
+
+
+def test_an_option_given_twice_is_told(cliptune: Cliptune) -> None:
+    said = cliptune("list", "methods", "--json")
+    assert "times" not in said.done().err
+    said = cliptune("show", "dora", "--on", "vit-b-16", "--on", "mini").done()
+    assert "note: --on is given 2 times, the last counts: --on mini" in said.err
+    said = cliptune("show", "dora", "--set", "rank=4", "--set", "alpha=2").done()
+    assert "times" not in said.err
 
 
 def test_the_version(cliptune: Cliptune) -> None:

@@ -148,6 +148,29 @@ def test_a_broken_file_of_a_run(name: str, probe: Path, few: None, cliptune: Cli
         assert Path(name).name in two_lines(cliptune("evaluate", run)), content
 
 
+@pytest.mark.parametrize("kind", ["pipe", "gigabytes"])
+def test_what_is_no_file_of_a_run_is_not_read(kind: str, probe: Path, few: None, cliptune: Cliptune) -> None:
+    """A pipe would never end, and gigabytes would fill the memory."""
+    for name, verb in {
+        "run.json": "evaluate",
+        "episode.json": "evaluate",
+        "adapter/adapter.json": "evaluate",
+        "metrics.jsonl": "report",
+        "predictions.csv": "report",
+        "recipe.toml": "train",
+    }.items():
+        run = Path(shutil.copytree(probe, f"{name.replace('/', '-')}-run"))
+        (run / name).unlink()
+        if kind == "pipe":
+            os.mkfifo(run / name)
+        else:
+            with (run / name).open("wb") as file:
+                file.truncate(1 << 33)
+        said = cliptune(verb, run / name if verb == "train" else run)
+        assert said.code == (0 if verb == "report" and kind == "pipe" else 2), name
+        assert "memory" not in said.err
+
+
 @pytest.mark.parametrize(
     "content", [b"\xe9\n", b"path,label\n\x00" + b"x" * 200_000, b"path,label,prediction,score\n\xff"]
 )
@@ -173,6 +196,17 @@ def test_broken_toml(verb: str, content: bytes, cliptune: Cliptune) -> None:
 )
 def test_a_setting_that_is_no_value(value: str, cliptune: Cliptune) -> None:
     assert len(two_lines(cliptune("check", "lora", "--set", f"train.lr={value}"))) < 5000
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_one_of_several_processes_without_a_launcher(
+    name: str, few: None, cliptune: Cliptune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As containers of a cluster set it for every program in them."""
+    monkeypatch.setenv("RANK", "1")
+    assert "lora" in cliptune("list", "methods").done().out
+    monkeypatch.setenv(name, "2")
+    assert f"unset {name}" in two_lines(cliptune("train", "lora", *QUICK))
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,13 @@ def spoil(kind: str) -> list[str]:
         Path("bad.png").mkdir()
     elif kind == "device":
         os.mkfifo("bad.png")
+    elif kind == "gigabytes":
+        with open("bad.png", "wb") as file:
+            file.truncate(1 << 33)
     return ["new/00.png", "bad.png", *(f"new/{n:02}.png" for n in range(1, 11))]
 
 
-@pytest.mark.parametrize("kind", ["cut", "empty", "text", "hollow", "missing", "device"])
+@pytest.mark.parametrize("kind", ["cut", "empty", "text", "hollow", "missing", "device", "gigabytes"])
 def test_one_bad_image_costs_one_answer(kind: str, finished: Path, images: list[Path], cliptune: Cliptune) -> None:
     words = spoil(kind)
     said = cliptune("predict", finished, *words)
@@ -215,6 +218,44 @@ def test_a_table_that_cannot_be_written_is_refused_first(
     said = cliptune("predict", finished, "new", "--csv", place)
     assert said.code == 2
     assert not said.out
+
+
+@pytest.mark.parametrize("place", ["RUN/run.json", "RUN/predictions.csv", "new/01.png", "new/99.jpg", "mine.csv"])
+def test_a_table_takes_no_other_file_s_place(
+    place: str, finished: Path, images: list[Path], cliptune: Cliptune
+) -> None:
+    Path("mine.csv").write_text("name,age\nx,3\n", "utf-8")
+    path = Path(place.replace("RUN", str(finished)))
+    before = path.read_bytes() if path.exists() else None
+    said = cliptune("predict", finished, images[0], "--csv", path)
+    assert said.code == 2
+    assert len(said.err.splitlines()) == 2
+    assert (path.read_bytes() if path.exists() else None) == before
+    for _ in range(2):  # its own is replaced
+        cliptune("predict", finished, images[0], "--csv", "answers.csv").done()
+
+
+@pytest.mark.parametrize(
+    ("run", "fix"),
+    [("RUN/run.json", "give the run's folder: "), ("RUN/adapter", "give the run's folder: "), ("new", "…")]
+    + [("above", "give one of the runs in it: above/run"), ("merged", "it is a model")],
+)
+def test_what_is_near_a_run_is_answered_with_it(
+    run: str, fix: str, finished: Path, images: list[Path], cliptune: Cliptune
+) -> None:
+    Path("above/run").mkdir(parents=True)
+    Path("above/run/run.json").touch()
+    Path("merged").mkdir()
+    Path("merged/config.json").touch()
+    said = cliptune("predict", run.replace("RUN", str(finished)), images[0])
+    assert said.code == 2
+    assert fix in said.err.splitlines()[1]
+
+
+def test_a_run_behind_its_images(finished: Path, images: list[Path], cliptune: Cliptune) -> None:
+    said = cliptune("predict", images[0], finished)
+    assert said.code == 2
+    assert f"the run comes first: cliptune predict {finished} {images[0]}" in said.err
 
 
 def test_an_interrupted_prediction_keeps_its_rows(

@@ -5,7 +5,8 @@ from statistics import mean, stdev
 
 import pytest
 
-from cliptune.cli.seeds import named, parse_seeds
+from cliptune import recipe
+from cliptune.cli.seeds import named, parse_seeds, report_of
 from cliptune.errors import UserError
 from tests.cli.test_wrong_input import two_lines
 from tests.command import QUICK, Cliptune
@@ -13,13 +14,17 @@ from tests.command import QUICK, Cliptune
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("1-3", (1, 2, 3)), ("1,2,3", (1, 2, 3)), ("1, 5,7", (1, 5, 7)), ("0-1,4", (0, 1, 4)), ("3", (1, 2, 3))],
+    [("1-3", (1, 2, 3)), ("1,2,3", (1, 2, 3)), ("1, 5,7", (1, 5, 7)), ("0-1,4", (0, 1, 4)), ("3", (1, 2, 3))]
+    + [("1 2 3", (1, 2, 3)), ("1..3", (1, 2, 3)), ("1:3", (1, 2, 3)), ("1–3 7", (1, 2, 3, 7)), ("1 - 2", (1, 2))],
 )
 def test_seeds_are_ranges_and_lists(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "x", "3-1", "1,1", "1-3,2", "-1", "1.5,2", "1", "1-", "5-5", "0"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "3-1", "1,1", "1-3,2", "-1", "1.5,2", "1", "1-", "5-5", "0", "1001", "0-99999999999", "1-" + 30 * "9"],
+)
 def test_what_is_no_set_of_seeds_is_refused(text: str) -> None:
     with pytest.raises(UserError):
         parse_seeds(text)
@@ -37,6 +42,12 @@ def test_the_page_of_many_scattered_seeds_has_a_name_that_fits() -> None:
     many, others = tuple(range(1, 2000, 2)), tuple(range(1, 2001, 2))
     assert len(named(many)) < 100
     assert len({named(many), named(others[:-2]), named((*many[:-2], 1996, 1999))}) == 3
+
+
+def test_the_report_of_many_seeds_has_a_file_s_name() -> None:
+    draft = recipe.draft(recipe.load_tables("lora"), {"data.name": "digits"})
+    assert report_of(draft, (1, 5), None).name.endswith("-seeds-1_5.html")
+    assert report_of(draft, range(1000), None).name.endswith("-seeds-0-999.html")
 
 
 @pytest.mark.parametrize("further", [("--seed", "1"), ("--set", "protocol.seed=1")])

@@ -86,6 +86,19 @@ def test_an_output_that_cannot_be_written(
         assert finished()
 
 
+@pytest.mark.parametrize(("code", "ends"), [(errno.EPIPE, 0), (errno.ENOSPC, 2), (errno.EIO, 2)])
+@pytest.mark.parametrize("more", [(), ("--json",), ("--csv", "a.csv")], ids=["lines", "json", "csv"])
+def test_answers_that_stand_nowhere_else(
+    code: int, ends: int, more: tuple[str, ...], finished: Path, few_digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_digits.read(few_digits.test[0]).save("one.png")
+    error = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", text(Fails(code, 0)))
+    monkeypatch.setattr(sys, "stderr", error)
+    assert main(("predict", str(finished), "one.png", *more)) == (0 if "--csv" in more else ends)
+    assert ("not all answers are written" in error.getvalue()) == (ends == 2 and "--csv" not in more)
+
+
 @pytest.mark.parametrize("stream", ["stdout", "stderr", "both"])
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "none"])
 def test_closed_streams(stream: str, closed: bool, few: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ LINES = [
     ("train dora --data digits/odd", "'digits' has no parts", "'digits'"),
     ("train dora --data world/shape", "'shape'", "did you mean 'shapes'?"),
     ("train dora --model vit-b-61", "no backbone 'vit-b-61'", "did you mean 'vit-b-16'?"),
-    ("train dora --model ./nowhere", "no backbone './nowhere'", "folder"),
+    ("train dora --model ./nowhere", "backbone './nowhere': no such folder", "folder"),
     ("train dora --device tpu", "--device tpu", "auto, cpu, cuda, mps"),
     ("train dora --dtype int8", "train.dtype = 'int8'", "'bfloat16'"),
     ("train dora --dtype float16 --device cpu", "--dtype float16 needs a GPU", "--dtype bfloat16"),

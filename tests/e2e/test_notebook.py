@@ -63,6 +63,11 @@ def test_a_method_s_class_is_the_method_by_name(few: None) -> None:
         (lambda: cliptune.data(["photos"]), "the data is given as list"),
         (lambda: cliptune.data(None), "the data is given as NoneType"),
         (lambda: cliptune.masks(7), "the data is given as int"),
+        (lambda: cliptune.data("digits", missing="ignore"), "missing = 'ignore'\none of"),
+        (lambda: cliptune.masks("world/objects", missing="ignore"), "missing = 'ignore'\none of"),
+        (lambda: cliptune.data("digits", seed="1"), "seed = '1'"),
+        (lambda: cliptune.train("mini", "digits", "lora", out=7), "the folder is given as int"),
+        (lambda: cliptune.Run.open(None), "the run is given as NoneType"),
         (lambda: cliptune.load(cliptune.load("mini")), "the model is given as Backbone"),
     ],
 )
@@ -78,6 +83,8 @@ def test_images_in_memory_are_predicted_and_marked() -> None:
     path = Path("photos/ant/0.png")
     image = Image.open(path).convert("RGB")
     [expected] = run.predict(str(path))
+    with pytest.raises(UserError, match=r"top = 1\.5"):
+        run.predict(path, top=1.5)
     for given in (image, np.asarray(image), path.read_bytes(), [image], path):
         [answer] = run.predict(given)
         assert answer["probabilities"] == expected["probabilities"]

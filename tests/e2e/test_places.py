@@ -270,6 +270,29 @@ def test_a_backbone_that_moved_is_named_and_checked(cliptune: Cliptune) -> None:
     assert len(run.predict("photos")) == 24
 
 
+def test_training_goes_on_where_data_and_backbone_have_moved(cliptune: Cliptune) -> None:
+    """They are compared by their hashes, not by where they lay."""
+    draw(Path("photos"))
+    own_model(Path("mymodel"))
+    words = (*WORDS, "--out", "run", "--resume")
+    cliptune("train", "lora", "--data", "photos", "--model", "mymodel", *words).done()
+    Path("photos").rename("moved")
+    Path("mymodel").rename("moved-model")
+    said = cliptune("train", "run/recipe.toml", "--out", "run", "--resume")
+    assert said.code == 2
+    assert "--model FOLDER" in said.err
+    cliptune("train", "lora", "--data", "moved", "--model", "moved-model", *words).done()
+    test = json.loads(Path("run/episode.json").read_text("utf-8"))["tests"]["test"]
+    replace_content(Path("moved", test[0][0]))
+    said = cliptune("train", "lora", "--data", "moved", "--model", "moved-model", *words)
+    assert said.code == 2
+    assert "1 file has changed" in said.err
+    draw(Path("photos"))  # where its own are there again, others are others
+    said = cliptune("train", "lora", "--data", "moved", "--model", "moved-model", *words)
+    assert said.code == 2
+    assert "data.name" in said.err
+
+
 def test_data_that_moved_are_recognised_by_content(cliptune: Cliptune) -> None:
     draw(Path("photos"))
     words = ("--data", "photos", *WORDS, "--set", "data.template='one {}'")

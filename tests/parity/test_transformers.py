@@ -56,7 +56,7 @@ def test_merged_folder_loads_in_transformers(mini, few_digits, tmp_path) -> None
 @pytest.mark.parametrize("name", ["lora", "lora_xs", "dora", "ast", "bitfit", "full"])
 def test_merged_equals_adapted_at_full_size(name: str, base16: Backbone, few_digits) -> None:
     """Twenty steps on a random ViT-B/16, then merged against adapted logits."""
-    from cliptune.pipeline import Plan, placeholder_tokens
+    from cliptune.planning import Plan, placeholder_tokens
     from cliptune.tasks.classify import merged_scorer
     from cliptune.training.compute import compute
 

@@ -26,6 +26,30 @@ def test_written_whole_and_into_a_new_folder() -> None:
     assert [path.name for path in Path("new/deep").iterdir()] == ["file.txt"]
 
 
+@pytest.mark.parametrize("kind", ["pipe", "/dev/null", "/dev/stdout", "/proc/self/fd/1"])
+def test_nothing_takes_the_place_of_a_device(kind: str) -> None:
+    """As root it could: every later program would write into the file."""
+    path = Path(kind)
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(UserError, match="no place for a file"):
+        files.refuse_device(path)
+    if kind == "pipe":
+        for write in (lambda: files.write_text(path, "x"), lambda: files.writable_file(path)):
+            with pytest.raises(UserError, match="no place for a file"):
+                write()
+        assert path.is_fifo()
+
+
+def test_a_table_in_the_making_has_a_name_nobody_can_plant() -> None:
+    Path("mine.txt").write_text("mine", "utf-8")
+    Path(".a.csv.half").symlink_to("mine.txt")
+    with files.csv_rows(Path("a.csv"), ["x"]) as write:
+        write([1])
+    assert Path("mine.txt").read_text("utf-8") == "mine"
+    assert Path("a.csv").read_text("utf-8") == "x\n1\n"
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_leaves_what_was_there(number: int) -> None:
     Path("file.txt").write_text("old", "utf-8")

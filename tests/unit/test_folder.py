@@ -228,7 +228,7 @@ def test_csv_with_splits_and_other_folders(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no column 'image'"),
+        ("", "photos.csv is empty"),
         ("file,label\na,b\n", "no column 'image'"),
         ("image:label\n1.png:a\n", "no column 'image'"),
         ("image,class\n1.png,a\n", "no column 'label'"),
@@ -297,6 +297,12 @@ def test_names_as_lines(text, trees, tmp_path):
     assert load(trees, names=str(named(tmp_path, text))).classes == ("red fox", "Grey_wolf", "colt's foot (1)")
 
 
+@pytest.mark.parametrize("mark", [",", ";", ": ", " = ", ",\t"])
+def test_names_as_lines_with_other_separators(mark, trees, tmp_path):
+    text = f'n9{mark}"colt\'s foot, (1)"\nn02{mark}red fox\nn10{mark}Grey_wolf'
+    assert load(trees, names=named(tmp_path, text)).classes == ("red fox", "Grey_wolf", "colt's foot, (1)")
+
+
 def test_names_change_nothing_but_names(trees, tmp_path):
     plain, called = load(trees, seed=3), load(trees, seed=3, names=named(tmp_path, json.dumps(TREES)))
     assert plain.classes == ("n02", "n10", "n9")
@@ -328,6 +334,7 @@ def test_folders_with_blanks_are_named_in_json(tmp_path):
         ("n02 fox\nn10 wolf", "names.txt: class folder 'n9' has no name", "add a name"),
         ("", "class folder 'n02' has no name, nor have 2 others", "add a name"),
         ("n02 fox\nn10\nn9 foot", "class folder 'n10' has no name", "add a name"),
+        ("n02 fox\nn10 _\nn9 foot", "class folder 'n10' has no name", "add a name"),
         ("n02 fox\nn10 wolf\nn9 foot\nn11 lynx", "'n11' is no class folder", "remove it"),
         ("n02 fox\nN_10 wolf\nn9 foot", "'N_10' is no class folder", "did you mean 'n10'?"),
         ("a x\nb y\nc z", "'a' is no class folder, nor are 2 others", "remove it"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from cliptune.datasets import images
 from cliptune.datasets.images import IMAGE_SUFFIXES, decode, opened, printable, read_file
@@ -144,12 +144,71 @@ def test_truncated_file_is_named(tmp_path):
     assert "list the good files in a CSV" in error.value.fix
 
 
-@pytest.mark.parametrize("data", [b"not an image, a note", b"\xff\xd8\xff\xe0" + b"\0" * 40])
-def test_text_named_jpg_is_named(data, tmp_path):
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"not an image, a note", "is not an image but text: 'not an image, a note'"),
+        (b'{"error": "not found"}', "is not an image but text"),
+        (b"\x01\x02\x03" * 9, "is not an image (27 bytes)"),
+        (b"\0" * 5000, "holds nothing but zeros"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 40, "is a JPEG that is broken"),
+        (b"II*\0\x08\0\0\0" + b"\0" * 40, "is a TIFF that is broken or of a kind that is not read"),
+        (b"II*\0\x10\0\0\0CR\2\0" + b"\0" * 40, "is a camera's raw picture, which is not read"),
+        (b"\xef\xbb\xbf\n<HTML><body>", "is a web page"),
+        (b"/annex/objects/SHA256E-s1--aa.jpg", "git annex get"),
+        (b"Rar!\x1a\7", "is a RAR archive"),
+        (b"\0\0\1\0\1\0", "is an icon"),
+    ],
+)
+def test_what_is_no_image_is_named(data, words, tmp_path):
     path = tmp_path / "note.jpg"
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"note\.jpg is not an image"):
+    with pytest.raises(UserError) as refused:
         read_file(path)
+    assert f"note.jpg {words}" in refused.value.what or words in refused.value.what
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for place in (tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(UserError, match="not a regular file"):
+            read_file(place)
+
+
+def sixteen_bit_png(pixels):
+    """RGB of 16 bits each, which Pillow reads but does not write."""
+    height, width = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part)) for kind, part in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("as_published", [False, True])
+@pytest.mark.parametrize(("bits", "off"), [(16, 1), (14, 4), (12, 16)])
+def test_colours_of_fewer_bits_within_sixteen_are_scaled(bits, off, as_published):
+    seen = np.random.default_rng(0).integers(0, 256, (9, 11, 3))
+    seen[0, 0] = 255
+    out = np.asarray(decode(sixteen_bit_png(seen * (2**bits - 1) // 255), "a", as_published))
+    assert np.abs(out - seen).max() <= off
+
+
+def test_an_image_without_anything_opaque_shows_its_colours():
+    image = halves().convert("RGBA")
+    image.putalpha(0)
+    assert decode(encoded(image, "PNG"), "a").tobytes() == halves().tobytes()
+    clear = Image.new("RGBA", (4, 4), (9, 9, 9, 0))
+    assert decode(encoded(clear, "PNG"), "a").getextrema() == ((255, 255),) * 3
+
+
+def test_every_ending_is_one_this_pillow_reads():
+    for suffix in IMAGE_SUFFIXES - {".mpo", ".apng", ".pbm", ".pnm", ".pgm"}:
+        kind = Image.registered_extensions()[suffix]
+        assert decode(encoded(halves(), kind), "a").size == (40, 20)
+    assert {suffix for suffix in (".webp", ".avif") if features.check(suffix[1:])} <= IMAGE_SUFFIXES
 
 
 @pytest.mark.parametrize("as_published", [False, True])
@@ -287,8 +346,8 @@ def test_truncated_file_is_read_once(kind, tmp_path, monkeypatch):
     path = tmp_path / "cut.jpg"
     path.write_bytes(encoded(noise, kind)[:-900])
     reads = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda self: reads.append(self) or real(self))
+    real = images.regular_bytes
+    monkeypatch.setattr(images, "regular_bytes", lambda path: reads.append(path) or real(path))
     for as_published in (False, True):
         with pytest.raises(UserError, match=r"cut\.jpg"):
             read_file(path, as_published)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from cliptune.datasets.sets.digits import load as digits
 from cliptune.errors import UserError
-from cliptune.inputs import pictures
+from cliptune.inputs import pictures, share, whole_number
 
 
 @pytest.fixture
@@ -101,6 +102,7 @@ def test_a_folder_is_the_images_below_it(values: np.ndarray) -> None:
         (torch.zeros(1, 3, 4, 4), "image 1 is torch.Tensor"),
         ([], "no images"),
         (io.StringIO("text"), "opened as text"),
+        (digits(), "ImageSet is no image"),
     ],
 )
 def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
@@ -122,6 +124,7 @@ def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
         ("", "is no file name"),
         (" ", "is no file name"),
         ("a\0b", "is no file name"),
+        ("https://x.org/a.jpg", "no such file or folder\\nonly files of this machine are read"),
         ("/dev/null", "is not a file"),
     ],
 )
@@ -150,3 +153,54 @@ def test_a_closed_file() -> None:
     image.close()
     with pytest.raises(UserError, match="image 1 cannot be decoded"):
         pictures(image)[0].read()
+
+
+REFUSED: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
+    "tensor, colours first": (lambda v: torch.tensor(v).permute(2, 0, 1), r"tensor\.permute\(1, 2, 0\)\.byte"),
+    "list of tensors": (lambda v: [torch.tensor(v).permute(2, 0, 1) / 255], r"\(255 \* tensor\)\.permute\(1, 2, 0\)"),
+    "batch of tensors": (lambda v: torch.tensor(v).permute(2, 0, 1)[None], r"permute\(0, 2, 3, 1\)"),
+    "array, colours first": (lambda v: v.transpose(2, 0, 1), r"array\.transpose\(1, 2, 0\)"),
+    "array of shares": (lambda v: v / 255, r"\(255 \* array\)\.astype\('uint8'\)"),
+    "array of floats": (lambda v: v.astype("float32"), r": array\.astype\('uint8'\)"),
+    "dictionary": (lambda v: {"a": v}, r"list\(images\.values\(\)\)"),
+    "data frame": (lambda v: type("DataFrame", (), {"columns": ["path"], "iloc": None})(), "frame"),
+    "file opened as text": (lambda v: open("one.png", encoding="utf-8"), "mode 'rb'"),  # noqa: SIM115
+    "closed file": (lambda v: closed("one.png"), "file that is closed"),
+    "address": (lambda v: "https://example.org/a.png", "download it first"),
+}
+
+
+def closed(name: str) -> Any:
+    with open(name, "rb") as file:
+        return file
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("form", list(REFUSED))
+def test_what_is_refused_says_what_makes_images_of_it(form: str, file: Path, values: np.ndarray) -> None:
+    give, said = REFUSED[form]
+    with pytest.raises(UserError, match=said):
+        [picture.read() for picture in pictures(give(values))]
+
+
+@pytest.mark.parametrize("text", ['"one.png"', "'one.png'", " one.png ", "one.png\t"])
+def test_quotes_and_blanks_round_a_listed_path(text: str, file: Path) -> None:
+    [picture] = pictures([text])
+    assert picture.name == "one.png"
+    Path(text).write_bytes(b"")  # a file that is really called so is meant
+    with pytest.raises(UserError, match="is empty"):
+        pictures([text])[0].read()
+
+
+@pytest.mark.parametrize("value", [2.0, "2", True, None, 0, -1])
+def test_a_number_of_classes_that_is_none(value: Any) -> None:
+    with pytest.raises(UserError, match="top = "):
+        whole_number(value, "top")
+    assert whole_number(np.int64(2), "top") == 2
+
+
+@pytest.mark.parametrize("value", ["0.5", True, 50, -0.1, float("nan"), [0.5]])
+def test_a_threshold_that_is_none(value: Any) -> None:
+    with pytest.raises(UserError, match="threshold = "):
+        share(value, closed=True)
+    assert share(np.float32(0.5)) == 0.5

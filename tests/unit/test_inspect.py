@@ -168,7 +168,7 @@ def test_unreadable_files_stop_nothing(tmp_path):
     found = examine(files(tmp_path, train=rows, test=[("note.jpg", 0), ("cut.png", 1), ("gone.png", 2)]))
     assert found.looked_at == 6
     assert list(found.unreadable) == ["note.jpg", "cut.png", "gone.png"]
-    assert found.unreadable["note.jpg"] == "note.jpg is not an image (12 bytes)"
+    assert found.unreadable["note.jpg"] == "note.jpg is not an image but text: 'not an image'"
     assert "truncated" in found.unreadable["cut.png"]
     assert "cannot be opened" in found.unreadable["gone.png"]
     assert found.modes == {"RGB": 3}
@@ -473,3 +473,22 @@ def test_a_file_of_sixteen_bits_that_uses_twelve_is_remarked_on(tmp_path: Path) 
     remarks = examine(load(tmp_path)).odd.values()
     assert set(remarks) == {"12 of 16 bits used: scaled by 4,095"}
     assert len(remarks) == 8
+
+
+def test_odd_pixels_and_pages_are_remarked_on(tmp_path: Path) -> None:
+    pages = [Image.effect_noise((64, 64), sigma) for sigma in (30, 60)]
+    clear = Image.merge("LA", (pages[0], Image.new("L", (64, 64))))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            pages[0].save(tmp_path / name / f"{number}.png")
+    pages[0].save(tmp_path / "a" / "film.gif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "a" / "pages.tif", save_all=True, append_images=pages[1:])
+    pages[0].convert("RGB").save(tmp_path / "a" / "phone.mpo", save_all=True, append_images=[pages[1].convert("RGB")])
+    clear.save(tmp_path / "b" / "clear.png")
+    first = "several pages or frames: the first is read"
+    assert examine(load(tmp_path)).odd == {
+        "a/film.gif": first,
+        "a/pages.tif": first,
+        "b/clear.png": "nothing in it is opaque: its colours are read without their alpha",
+    }

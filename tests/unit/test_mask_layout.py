@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from cliptune.datasets.folder import load
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.datasets.mask_sets._layout import role_of
 from cliptune.datasets.mask_sets._pairing import pair
+from cliptune.errors import UserError
 from cliptune.tasks import has_masks
 from tests.layouts.segmentation import BOX, complaint, items, mask, picture, sizes
 
+BOTH = "the same ending or beginning of all images and of all masks"
 NAMES = [f"{number:02}" for number in range(8)]
 
 
@@ -35,6 +38,10 @@ def write(root: Path, images: str, masks: str, stems: list[str] = NAMES, mask_na
         ("photos", "GT"),
         ("JPEGImages", "SegmentationClass"),
         ("frames", "Segmentations"),
+        ("img_dir", "ann_dir"),
+        ("images_png", "masks_png"),
+        ("JPEGImages", "SegmentationClassPNG"),
+        ("1-images", "2-manualMasks"),
     ],
 )
 def test_folders_by_other_names_are_read_and_named(images, masks, tmp_path):
@@ -142,16 +149,33 @@ def test_folders_of_classes_are_no_masks(tmp_path):
     assert not has_masks(str(tmp_path / "boxes")), "lists of boxes are no masks"
 
 
+def test_images_and_masks_are_no_classes(tmp_path):
+    write(tmp_path, "images", "masks")
+    with pytest.raises(UserError, match="not classes"):
+        load(tmp_path)
+    assert complaint(tmp_path / "masks").fix == f"give the folder above: {tmp_path}"
+
+
+def test_validation_in_place_of_a_test(tmp_path):
+    for part in ("train", "val"):
+        write(tmp_path, f"images/{part}", f"masks/{part}")
+    assert "rename the validation folder to test" in complaint(tmp_path).fix
+
+
 def test_words_for_folders():
     assert role_of("Ground Truth") == ("masks", "")
     assert role_of("train_images") == ("images", "train")
     assert role_of("Masks-Test") == ("masks", "test")
+    assert role_of("labelsTr") == ("masks", "tr")
     assert [role_of(name) for name in ("polyps", "train", "masked birds", "")] == [None] * 4
 
 
 @pytest.mark.parametrize(
     ("form", "image", "how"),
     [
+        ("{}_lesion.png", "{}_t1.jpg", BOTH),
+        ("aachen_{}_gtFine_labelIds.png", "aachen_{}_leftImg8bit.png", BOTH),
+        ("case_{}.png", "case_{}_0000.png", BOTH),
         ("{}_mask.png", "{}.jpg", "a word for a mask"),
         ("{}-mask.png", "{}.jpg", "a word for a mask"),
         ("mask_{}.png", "{}.jpg", "a word for a mask"),

@@ -269,3 +269,77 @@ def test_a_value_is_for_your_own_images(tmp_path):
     assert "leave it out" in complaint("world/objects", value=1).fix
     error = complaint(set_of(tmp_path, grey(255)), prompt="disc", value=[1, 2])
     assert "a colour like [0, 128, 0]" in error.fix
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("alpha", [0, 128])
+def test_an_alpha_that_is_the_same_everywhere_tells_nothing(mode: str, alpha: int, tmp_path: Path) -> None:
+    def draw(marked: np.ndarray) -> Image.Image:
+        image = grey(255)(marked).convert(mode)
+        image.putalpha(alpha)
+        return image
+
+    opened = open_masks(str(set_of(tmp_path, draw)), prompt="disc")
+    assert wrong_pixels(opened) == 0
+    assert opened.notes == ()
+
+
+def test_an_empty_shape_in_alpha_stays_empty(tmp_path: Path) -> None:
+    root = set_of(tmp_path, cut_out)
+    clear = Image.open(root / "masks" / "3.png")
+    clear.putalpha(0)
+    clear.save(root / "masks" / "3.png")
+    opened = open_masks(str(root), prompt="disc")
+    assert not next(opened.read_mask(item) for item in items(opened) if item.image.endswith("/3.png")).any()
+
+
+def test_a_picture_among_the_masks_is_named_or_left_out(tmp_path: Path) -> None:
+    root = set_of(tmp_path, grey(255))
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(root / "masks" / "3.png")
+    told = complaint(root, prompt="disc")
+    assert "masks/3.png is a picture and no mask: most of it is far from 0 and 255" in told.what
+    assert "data.missing=skip" in told.fix
+    opened = open_masks(str(root), prompt="disc", missing="skip")
+    assert len(items(opened)) == COUNT - 1
+    assert wrong_pixels(opened) == 0
+    assert any("1 mask file is left out with its image, first masks/3.png" in note for note in opened.notes)
+
+
+def test_a_mask_with_a_value_of_its_own_can_be_left_out(tmp_path: Path) -> None:
+    root = set_of(tmp_path, grey(255))
+    grey(1)(shape(3)).save(root / "masks" / "3.png")
+    assert "1 in 1 (masks/3.png)" in complaint(root, prompt="disc").what
+    opened = open_masks(str(root), prompt="disc", missing="skip")
+    assert len(items(opened)) == COUNT - 1
+    assert any("it holds a third value" in note for note in opened.notes)
+
+
+def test_label_maps_of_floats_are_chosen_by_value(tmp_path: Path) -> None:
+    def draw(marked: np.ndarray) -> Image.Image:
+        return Image.fromarray(classes(marked).astype(np.float32) / 2)
+
+    root = set_of(tmp_path, draw, ".tif")
+    assert "0.5 in 8" in complaint(root, prompt="disc").what
+    assert wrong_pixels(open_masks(str(root), prompt="disc", value=0.5)) == 0
+
+
+@pytest.mark.parametrize("value", ["255", "white", ("a",), True, (1, 2), float("nan"), None])
+def test_a_value_that_cannot_be_meant(value: object, tmp_path: Path) -> None:
+    root = set_of(tmp_path, grey(255))
+    told = complaint(root, prompt="disc", value=value)
+    assert told.fix == "a number, a colour like [0, 128, 0], or 'nonzero'"
+
+
+def test_a_prompt_that_is_a_list(tmp_path: Path) -> None:
+    told = complaint(tmp_path, prompt=["disc"])
+    assert told.what == "the prompt is given as list"
+
+
+def test_masks_of_several_pages_are_told(tmp_path: Path) -> None:
+    root = set_of(tmp_path, grey(255), ".tif")
+    page = grey(255)(shape(3))
+    page.save(root / "masks" / "3.tif", save_all=True, append_images=[page])
+    opened = open_masks(str(root), prompt="disc")
+    assert wrong_pixels(opened) == 0
+    assert "1 of 8 mask files has several pages or frames: the first is read" in opened.notes

@@ -144,13 +144,13 @@ def test_missing_files_are_counted_refused_or_left_out(root):
 def test_a_missing_part_is_refused(part, root):
     folder = on_disk.three_parts(root / "kvasir_polyp")
     (folder / "anns" / f"{part}.json").unlink()
-    assert f"{part}.json cannot be read" in complaint("kvasir_polyp", root).what
+    assert f"{part}.json cannot be opened" in complaint("kvasir_polyp", root).what
 
 
 BROKEN = {
     "no JSON": ("[{", "cannot be read"),
     "cut short": ('[{"img_name": "a.jpg"', "cannot be read"),
-    "no UTF-8": (b'["\xff"]', "cannot be read"),
+    "no UTF-8": (b'["\xff"]', "not UTF-8 text"),
     "endless": ("[" * 100_000, "cannot be read"),
     "no list": ('{"train": []}', "is no list but dict"),
     "empty": ("[]", "lists no image"),

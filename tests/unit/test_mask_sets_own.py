@@ -115,6 +115,20 @@ def test_prompts_csv(tmp_path):
     assert found.prompt_types == ("p0", "p1")
 
 
+@pytest.mark.parametrize("form", ["{}", "{}.JPG", "{}.png", "./{}.jpg"])
+def test_prompts_csv_without_endings_or_in_another_case(form, tmp_path):
+    root = own(tmp_path / "lesions", TEN)
+    rows = "".join(f"{form.format(number)},a mole\n" for number in range(10))
+    (root / "Prompts.CSV").write_text(f"image,prompt\n{rows}", "utf-8")
+    assert open_masks(str(root)).prompt_types == ("p0", "p1")
+
+
+def test_a_table_under_another_name_is_told(tmp_path):
+    root = own(tmp_path / "lesions", TEN)
+    (root / "captions.csv").write_text("image,prompt\n", "utf-8")
+    assert any("captions.csv is not read" in note for note in open_masks(str(root), prompt="mole").notes)
+
+
 @pytest.mark.parametrize(
     ("text", "told", "fix"),
     [
@@ -154,7 +168,9 @@ def test_lines_of_prompts_csv_that_are_left_out_are_counted(tmp_path):
     folder = own(tmp_path / "lesions", TEN)
     lines = [f"{name},mole" for name in [*TEN, "gone.jpg", "lost.jpg"]]
     (folder / "prompts.csv").write_text("\n".join(["image,prompt", *lines]))
-    assert "prompts.csv: 2 lines name no image with a mask; left out" in open_masks(str(folder), missing="skip").notes
+    assert (
+        "prompts.csv: left out: 2 lines that name no image with a mask" in open_masks(str(folder), missing="skip").notes
+    )
 
 
 def test_own_files_that_are_left_out_are_counted(tmp_path):

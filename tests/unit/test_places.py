@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cliptune.datasets.class_names import remarks_on
 from cliptune.datasets.folder import load
 from cliptune.datasets.places import LeftOut, images_below, is_image, part_of, same_names, spelled_on_disk
 from cliptune.errors import UserError
@@ -107,6 +108,154 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         "1 link to files that are not there",
     ):
         assert words in notes
+
+
+def test_images_under_odd_names_and_what_is_no_file_are_counted(tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog")
+    for name in ("cat/photo", "cat/photo.jpg.bak", "dog/deep/er/1.png"):
+        put(tmp_path / name)
+    (tmp_path / "cat" / "notes").write_text("no image")
+    os.mkfifo(tmp_path / "dog" / "pipe.png")
+    (tmp_path / "dog" / "linked.png").symlink_to(tmp_path / "dog" / "pipe.png")
+    assert load(tmp_path).notes == (
+        "1 image lies deeper than a class folder: 'dog/deep/er/1.png' counts as 'dog', and so on",
+        "left out: 2 pipes and devices, which are no files",
+        "left out: 2 images whose names do not end as an image's, first "
+        f"'{tmp_path / 'cat' / 'photo'}'; add .jpg or .png",
+    )
+
+
+@pytest.mark.parametrize(("flat", "fix"), [(("test",), "give only .*train"), (("train", "test"), "a folder per class")])
+def test_parts_without_labels_are_no_classes(flat: tuple[str, ...], fix: str, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        fill(tmp_path, part) if part in flat else fill(tmp_path / part, "cat", "dog")
+    with pytest.raises(UserError, match=f"'{flat[-1] if len(flat) == 1 else 'test'}' means a part"):
+        load(tmp_path)
+    with pytest.raises(UserError, match=fix):
+        load(tmp_path)
+    (tmp_path / "train.csv").touch()
+    with pytest.raises(UserError, match=r"train\.csv may become"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("below", "suffix", "fix"),
+    [("labels/train", ".txt", "boxes around objects"), ("labels/train", ".heic", "convert its pictures")],
+)
+def test_a_class_folder_without_images_says_what_it_holds(below: str, suffix: str, fix: str, tmp_path: Path) -> None:
+    fill(tmp_path / "images", "train", "val")
+    for name in (below, "labels/val"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / f"0{suffix}").touch()
+    with pytest.raises(UserError) as refused:
+        load(tmp_path)
+    assert f"labels has no images that are read (2 {suffix})" in refused.value.what
+    assert fix in refused.value.fix
+
+
+@pytest.mark.parametrize("runs", ["runs/lora-photos", "my-run"])
+def test_runs_beside_the_classes_are_no_class(runs: str, tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog", f"{runs}/thumbnails", f"{runs}/x")
+    (tmp_path / runs / "run.json").touch()
+    assert load(tmp_path).classes == ("cat", "dog")
+
+
+def test_parts_below_classes_are_told_which_way_round(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, "train", "test")
+    with pytest.raises(UserError, match="put parts above classes: train/cat/, test/cat/"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "what", "fix"),
+    [
+        ("data/cat/0.png", "is one image", "data"),
+        ("data/cat", "has images but no class folders", "if it is one class, give .*data"),
+        ("data.zip", "neither a folder nor a CSV file", "unpack it"),
+        ("labels.xlsx", "is a spreadsheet", "save it as CSV"),
+        ("https://x.org/data.zip", "is an address", "download it"),
+    ],
+)
+def test_what_is_given_in_place_of_a_folder(
+    given: str, what: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "data", "cat", "dog")
+    for name in ("data.zip", "labels.xlsx"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=what):
+        load(Path(given))
+    with pytest.raises(UserError, match=fix):
+        load(Path(given))
+
+
+def listed(tmp_path: Path, head: str, row: str, count: int = 6, name: str = "list.csv") -> Path:
+    """A list of images 0 to 5 in img/; in a row {n} is the number and {c} its class."""
+    for number in range(count):
+        put(tmp_path / "img" / f"{number}.png")
+    rows = [
+        row.format(n=number, c="ab"[number % 2], part=("train", "val", "test")[number // 2]) for number in range(count)
+    ]
+    (tmp_path / name).write_text("\n".join([head, *rows]), "utf-8")
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("row", "fix"),
+    [
+        ("https://x.org/img/{n}.png,{c}", "download the images"),
+        ("C:\\Users\\me\\{n}.png,{c}", "there is 'img/0.png'"),
+        ("{n}.png,{c}", "there is 'img/0.png'"),
+        ("img/{n},{c}", "the disk has 'img/0.png'"),
+        ("img/{n}.PNG,{c}", "the disk has 'img/0.png'"),
+        ("img,{c}", "that is a folder"),
+        ("img/9{n}.png,{c}", "paths are read relative to"),
+    ],
+)
+def test_where_listed_images_may_be_instead(row: str, fix: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not exist|listed twice") as refused:
+        load(listed(tmp_path, "image,label", row, count=1 if row.startswith("img,") else 6))
+    assert fix in refused.value.fix
+
+
+def test_a_split_under_another_name_is_taken_or_told(tmp_path: Path) -> None:
+    data = load(listed(tmp_path, "image\tlabel\tSubset", "img/{n}.png\t{c}\t{part}", name="list.tsv"))
+    assert (data.split, len(data.val)) == ("given", 2)
+    assert data.notes == ("column 'subset' is taken for the split",)
+    notes = load(listed(tmp_path, "image,label,fold", "img/{n}.png,{c},{n}")).notes
+    assert "column 'fold' is not read, and the split is made here" in notes[0]
+
+
+def test_an_image_under_two_labels(tmp_path: Path) -> None:
+    path = listed(tmp_path, "image,label", "img/{n}.png,{c}")
+    path.write_text(path.read_text("utf-8") + "\nimg/0.png,b\n", "utf-8")
+    with pytest.raises(UserError, match=r"'img/0\.png' is listed twice, first on line 2, as 'a' and as 'b'"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "note"),
+    [
+        (("cat", "cat (1)"), "classes 'cat' and 'cat (1)' have nearly the same name"),
+        (("dog", "Copy of dog"), "nearly the same name"),
+        (("t-shirt", "t shirts"), "nearly the same name"),
+        (("cat", "dog", "cat|dog"), "class 'cat|dog' joins others"),
+        (("cat", "nan"), "class 'nan' is what tools write where a label is missing"),
+        (("bus", "bass", "class 1", "class 2"), ""),
+    ],
+)
+def test_class_names_that_may_not_be_meant(classes: tuple[str, ...], note: str) -> None:
+    notes = remarks_on(sorted(classes))
+    assert len(notes) == bool(note)
+    assert note in "".join(notes)
+
+
+def test_names_without_anything_to_say_or_to_see(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="class '_' leaves nothing"):
+        load(fill(tmp_path / "blank", "_", "cat"))
+    with pytest.raises(UserError, match=r"'cat' and 'cat\\u200b' would have the same prompt"):
+        load(fill(tmp_path / "unseen", "cat", "cat\u200b"))
 
 
 def test_links_are_followed_and_a_circle_ends(tmp_path: Path) -> None:

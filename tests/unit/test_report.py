@@ -12,6 +12,7 @@ from cliptune.errors import UserError
 from cliptune.report import one_run
 from cliptune.report.page import write_report
 from cliptune.report.read import read_record
+from tests.command import contents
 from tests.unit.report_runs import DIGITS, ast_selection, write_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "path", "use"}
@@ -332,6 +333,22 @@ class TestRefusals:
         (folder / "predictions.csv").write_text(text)
         with pytest.raises(UserError, match=said):
             write_report([folder])
+
+    @pytest.mark.parametrize(
+        ("name", "there", "said"),
+        [("notes.html", "notes.md", r"notes\.md exists"), ("notes.html", "notes.html", r"notes\.html exists")]
+        + [("notes.pdf", "", r"notes\.html"), ("notes", "", r"notes\.html"), ("", "", "it is a folder")],
+    )
+    def test_a_place_that_is_no_page_s(self, tmp_path, name, there, said):
+        folder = write_run(tmp_path / "run", steps=1, gallery=False)
+        if there:
+            (tmp_path / there).write_text("mine")
+        before = contents(tmp_path)
+        with pytest.raises(UserError, match=said):
+            write_report([folder], tmp_path / name)
+        assert contents(tmp_path) == before
+        for _ in range(2):  # its own page is replaced
+            page_of(folder)
 
     def test_nothing_given(self):
         with pytest.raises(UserError):

@@ -103,8 +103,11 @@ def test_pacs_lists_are_all_needed(root: Path):
     path = layouts.pacs_dassl(root) / LIST
     path.unlink()
     assert str(path) in complaint("pacs", root).what
-    path.write_bytes(b"\xff\xfe")
-    assert "cannot be read" in complaint("pacs", root).what
+    path.write_bytes(b"\xfe\xff\0")
+    assert f"{path}:1: not UTF-8 text" in complaint("pacs", root).what
+    for empty in (b"", b"\xff\xfe", b"\n\n"):
+        path.write_bytes(empty)
+        assert f"{path} lists no image" in complaint("pacs", root).what
 
 
 def test_pacs_without_lists_is_cut_here(root: Path):
@@ -275,7 +278,7 @@ def test_mini_domainnet_takes_the_mini_lists(root: Path):
 def test_mini_domainnet_without_its_lists_is_refused(root: Path):
     folder = layouts.mini(root)
     (folder / "splits_mini" / "real_test.txt").unlink()
-    assert "real_test.txt cannot be read" in complaint("mini_domainnet", root).what
+    assert "real_test.txt cannot be opened" in complaint("mini_domainnet", root).what
     for path in (folder / "splits_mini").iterdir():
         path.unlink()
     (folder / "splits_mini").rmdir()

@@ -2,9 +2,12 @@
 
 import dataclasses
 import tomllib
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import settings as checks
 from hypothesis import strategies as st
@@ -156,3 +159,16 @@ def test_help_is_the_string_under_a_field() -> None:
     assert found["rank"] == "columns, over two lines"
     assert found["rate"] == ""
     assert found["name"] == "what it is called"
+
+
+def test_values_of_other_libraries() -> None:
+    for value, expected in (
+        (np.int64(4), 4),
+        (np.float32(0.5), 0.5),
+        (torch.tensor(2), 2),
+        (Path("names.json"), "names.json"),
+    ):
+        assert settings.native(value) == expected
+        assert type(settings.native(value)) is type(expected)
+    for value in (None, True, "4", [1], np.zeros(3)):
+        assert settings.native(value) is value

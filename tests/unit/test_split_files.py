@@ -112,6 +112,14 @@ def test_no_json_at_all(data, root):
     assert "split_zhou_DescribableTextures.json" in complaint("dtd", root).what
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_split_file_that_an_editor_saved(encoding, root):
+    file = with_split_file(root, "dtd") / LAYOUTS["dtd"].split_file
+    expected = items(open_set("dtd", root=str(root)))
+    file.write_bytes(file.read_text("utf-8").encode(encoding))
+    assert items(open_set("dtd", root=str(root))) == expected
+
+
 # Partial copies
 
 

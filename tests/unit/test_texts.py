@@ -29,6 +29,9 @@ def test_what_is_no_text_is_refused_by_line(tmp_path: Path) -> None:
         decode_text(TEXT.encode("latin-1"), "names.txt")
     with pytest.raises(UserError, match="is not a text file"):
         decode_text(b"PK\0\0", "x.csv")
+    with pytest.raises(UserError, match="a spreadsheet or an archive"):
+        decode_text(b"PK\3\4\0", "labels.csv")
+    assert decode_text(b"an end of DOS\n\x1a", "x.csv") == "an end of DOS\n"
     with pytest.raises(UserError, match="cannot be opened"):
         read_text(tmp_path / "gone.txt")
 
@@ -52,8 +55,11 @@ def test_a_spreadsheets_hint_and_further_columns(tmp_path: Path) -> None:
         ("image,label\na.jpg,b\nc.jpg,\"d\n", "list.csv:3: not a CSV line", "quotes"),
         ("image,label\na.jpg,\"b\nc\"\n", "a field goes over several lines", "close the double quotes"),
         ("image,label,label\na.jpg,b,c\n", "two columns 'label'", "keep one"),
-        ("a.jpg,cat\n", "no column 'image'", "image,label,split"),
-        ("", "no column 'image'", "image,label,split"),
+        ("a.jpg,cat\n", "no column 'image'", "put a line above it that names the columns, as image,label"),
+        ("0;img/a.jpg;cat\n", "no column 'image'", "as image;label;split"),
+        ("filename,class\na.jpg,b\n", "no column 'image'", "call 'filename' image and 'class' label"),
+        ("image,cat,dog\na.jpg,0,1\n", "no column 'label'", "begin it with the line image,label,split"),
+        ("", "list.csv is empty", "image,label,split"),
     ],
 )  # fmt: skip
 def test_lines_that_do_not_fit(text: str, what: str, fix: str, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def _rows(faults: Any, between: str) -> Iterator[str]:
     frequent = {remark: count for remark, count in Counter(faults.values()).items() if count > SHOWN}
     for remark, count in frequent.items():
         first = next(path for path, other in faults.items() if other == remark)
-        yield f"{remark}: {count:,} images, first {first}"
+        yield f"{remark}: {these(count, 'image')}, first {first}"
     yield from (f"{path}: {remark}" for path, remark in faults.items() if remark not in frequent)
 
 

@@ -46,6 +46,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "doctor": doctor,
 }
+INTERRUPTED = 130
+"""exit code after Ctrl-C"""
 for verb, function in VERBS.items():
     app.command(verb)(function)
 
@@ -86,13 +88,20 @@ def main(arguments: Sequence[str]) -> int:
 def _answer(arguments: Sequence[str]) -> int:
     try:
         alone(arguments)
-        code = typer.main.get_command(app).main(list(arguments), prog_name="cliptune", standalone_mode=False)
+        command = typer.main.get_command(app)
+        verbs = getattr(command, "commands", {})
+        verb = next((word for word in arguments if word in verbs), "")
+        for remark in mistakes.given_twice(verbs[verb].params if verb else [], arguments):
+            output.note(remark)
+        code = command.main(list(arguments), prog_name="cliptune", standalone_mode=False)
+        if code == INTERRUPTED:  # the parser has caught it
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except UserError as problem:
         return output.refuse(problem.what, problem.fix)
     except (KeyboardInterrupt, typer.Abort):
-        output.say("interrupted")
-        return 130
+        output.note(f"interrupted{'; the same command with --resume goes on' if 'train' in arguments[:1] else ''}")
+        return INTERRUPTED
     except Exception as problem:
         if hasattr(problem, "format_message"):
             return output.refuse(*mistakes.explain(problem, arguments, VERBS))

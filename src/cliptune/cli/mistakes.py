@@ -41,6 +41,10 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "--fresh": ("force", "overwrite", "exist-ok", "f"),
     "--track": ("wandb", "tensorboard", "logger", "report-to"),
     "--top": ("topk", "top-k"),
+    "--classes": ("labels", "class-names", "classnames", "names", "candidate-labels"),
+    "--csv": ("output", "out", "o", "output-file", "save", "save-to", "results"),
+    "--threshold": ("conf", "confidence", "min-score", "min-confidence", "thresh"),
+    "--skip-bad": ("ignore-errors", "skip-errors", "ignore-bad", "skip-corrupt"),
     "--task": ("mode",),
 }
 """options of other tools, by ours"""
@@ -78,10 +82,14 @@ def explain(problem: Any, arguments: Sequence[str], verbs: Verbs) -> tuple[str, 
     kind = type(problem).__name__
     message = " ".join(problem.format_message().split()).rstrip(".")
     if message.startswith("No such command"):
-        return f"no such verb: {verb}", instead_of_verb(verb, verbs)
+        return f"no such verb: {verb}", instead_of_verb(verb, verbs, arguments)
+    option = getattr(problem, "option_name", "")
+    typed = next((word for word in arguments if word in verbs), "")
+    before = arguments[: list(arguments).index(typed)] if typed else []
+    if option and any(word.partition("=")[0] == option for word in before):
+        return f"option {option} stands before the verb", f"the verb comes first: cliptune {typed} … {option} …"
     if verb not in verbs:
-        option = getattr(problem, "option_name", "")
-        return f"no option {option} before a verb" if option else message, "see `cliptune --help`"
+        return f"no option {option} before a verb" if option else message, _instead_of_option(option)
     if kind == "NoSuchOption":
         return _no_option(problem, arguments, verb)
     if kind == "MissingParameter":
@@ -95,13 +103,25 @@ def explain(problem: Any, arguments: Sequence[str], verbs: Verbs) -> tuple[str, 
     return message, f"see `cliptune {verb} --help`"
 
 
-def instead_of_verb(verb: str, verbs: Verbs) -> str:
+def _instead_of_option(option: str) -> str:
+    """The second line for an option without a verb."""
+    if option in ("-v", "-V", "--v", "-version"):
+        return "cliptune --version"
+    return "see `cliptune --help`"
+
+
+def instead_of_verb(verb: str, verbs: Verbs, arguments: Sequence[str] = ()) -> str:
     """The second line for a verb that does not exist."""
     word = verb.lower().replace("_", "-")
     if word in ("version", "v"):
         return "cliptune --version"
     if word in ("help", "usage"):
-        return "cliptune --help"
+        return next((f"cliptune {other} --help" for other in arguments if other in verbs), "cliptune --help")
+    if word in verbs:
+        return f"cliptune {word}"
+    if (method := _method(verb)) or verb.lower().endswith(".toml"):
+        rest = " ".join(arguments[list(arguments).index(verb) + 1 :]) if verb in arguments else ""
+        return f"did you mean cliptune train {' '.join(filter(None, (method or verb, rest)))}?"
     for ours, theirs in NOT_YET.items():
         if word in theirs:
             return f"not supported yet; `cliptune {ours} RUN OUT` writes a model that transformers loads anywhere"
@@ -112,11 +132,23 @@ def instead_of_verb(verb: str, verbs: Verbs) -> str:
     return f"{f'did you mean {chr(39)}cliptune {close[0]}{chr(39)}? ' if close else ''}verbs: {', '.join(verbs)}"
 
 
+def _method(word: str) -> str:
+    """The method or shipped recipe of that name, '' where there is none."""
+    from cliptune.methods import METHODS
+    from cliptune.recipe import shipped
+    from cliptune.registry import plain
+
+    return next((name for name in (*METHODS, *shipped()) if plain(name) == plain(word)), "")
+
+
 def _no_option(problem: Any, arguments: Sequence[str], verb: str) -> tuple[str, str]:
     word, value = _typed(problem.option_name, arguments)
     what, known = f"`cliptune {verb}` has no option {word}", _options(problem)
     bare = word.lstrip("-").replace("_", "-").lower()
-    option = next((ours for ours, theirs in OPTIONS.items() if bare in theirs and ours in known), "")
+    if told := _otherwise(word, bare, value, verb):
+        return what, told
+    fitting = [ours for ours, theirs in OPTIONS.items() if bare in theirs and ours in known]
+    option = "--csv" if "--csv" in fitting and value.lower().endswith(".csv") else next(iter(fitting), "")
     if option:
         if option == "--device" and bare in ("gpu", "gpus", "cuda", "cpu"):
             value = "cpu" if bare == "cpu" else "cuda"
@@ -134,6 +166,35 @@ def _no_option(problem: Any, arguments: Sequence[str], verb: str) -> tuple[str, 
     close = nearest(word, known, cutoff=LIKENESS)
     offer = f"did you mean {close[0]}{f' {value}' if value and known[close[0]] else ''}? " if close else ""
     return what, f"{offer}see `cliptune {verb} --help`"
+
+
+def _otherwise(word: str, bare: str, value: str, verb: str) -> str:
+    """What to type for an option of other tools that no option of this verb is like; '' where nothing is known."""
+    if verb == "merge" and bare in OPTIONS["--out"] + ("out",):
+        return f"the new folder comes second: cliptune merge RUN {value or 'OUT'}"
+    if verb == "predict" and bare in OPTIONS["--data"] + ("data", "source", "image", "img"):
+        return f"images come behind the run: cliptune predict RUN {value or 'PATH'}"
+    if verb in ("predict", "evaluate", "merge", "report") and bare in (
+        "run",
+        "run-dir",
+        "checkpoint",
+        "ckpt",
+        "weights",
+    ):
+        return f"the run comes first: cliptune {verb} {value or 'RUN'} …"
+    if bare in ("workers", "num-workers", "n-workers", "nproc", "threads", "num-threads", "jobs", "j"):
+        return "leave it out: images are read by as many threads as there are cores (OMP_NUM_THREADS=2 takes fewer)"
+    if bare in ("quiet", "q", "silent"):
+        return "leave it out; for no text at all: >/dev/null, and for programs: --json"
+    if bare in ("verbose", "debug", "log-level"):
+        return (
+            "leave it out: all there is to tell is printed, and more is in the run's folder (metrics.jsonl, run.json)"
+        )
+    if word in ("-v", "-V", "--v", "-version"):
+        return "for the version: cliptune --version"
+    if not word.startswith("--") and ("/" in word or "." in word):
+        return f"for a file whose name begins with a dash: ./{word}"
+    return ""
 
 
 def _typed(option: str, arguments: Sequence[str]) -> tuple[str, str]:
@@ -189,6 +250,8 @@ def _bad_value(problem: Any, arguments: Sequence[str], verb: str) -> tuple[str, 
     names = [name for name in getattr(param, "opts", ()) if name.startswith("-")]
     option = next((name for name in names if any(word.partition("=")[0] == name for word in arguments)), "")
     _, value = _typed(option, arguments) if option else ("", "")
+    if option == "--threshold" and (percent := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value)):
+        return f"--threshold {value}: expected a number", f"type --threshold {float(percent[1]) / 100:g}"
     if option == "--seed" and re.fullmatch(r"[\d\s,–-]+", value) and "--seeds" in _options(problem):
         return f"--seed {value}: one whole number", f"several, one after another: --seeds {value}"
     message = str(problem.message)
@@ -218,6 +281,24 @@ def _surplus(words: str, arguments: Sequence[str], verb: str, known: Mapping[str
     if "--data" in known and not any(word.partition("=")[0] == "--data" for word in arguments):
         return what, f"did you mean --data {words}?"
     return what, f"leave it out, or see `cliptune {verb} --help`"
+
+
+def given_twice(params: Sequence[Any], arguments: Sequence[str]) -> list[str]:
+    """A remark on every option that is given twice with different values, where only the last counts."""
+    remarks = []
+    for param in params:
+        names = [name for name in param.opts if name.startswith("--")]
+        if param.multiple or getattr(param, "is_flag", False) or not names:
+            continue
+        values = [
+            value if equals else (arguments[place + 1] if place + 1 < len(arguments) else "")
+            for place, word in enumerate(arguments)
+            for name, equals, value in [word.partition("=")]
+            if name in names
+        ]
+        if len(set(values)) > 1:
+            remarks.append(f"note: {names[0]} is given {len(values)} times, the last counts: {names[0]} {values[-1]}")
+    return remarks
 
 
 def _options(problem: Any) -> dict[str, bool]:

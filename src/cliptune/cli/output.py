@@ -107,8 +107,8 @@ def wants_json() -> bool:
 
 
 def first(where: str = "RANK") -> bool:
-    """Whether this is the first process, of all or (`LOCAL_RANK`) of this machine."""
-    return os.environ.get(where, "0") == "0"
+    """Whether this is the first process, of all or (`LOCAL_RANK`) of this machine; alone, it is."""
+    return "LOCAL_RANK" not in os.environ or os.environ.get(where, "0") == "0"
 
 
 def processes() -> int:
@@ -146,6 +146,17 @@ def result(value: dict[str, Any]) -> None:
         except UnicodeEncodeError:
             text = jsons.dumps(value, default=str)
         print(text, flush=True)
+
+
+def refuse_lost(fix: str) -> None:
+    """Refuse to end well where answers that stand nowhere else could not be written. A reader may leave early.
+
+    Raises:
+        UserError: standard output is a full or broken disk.
+    """
+    problem = getattr(sys.stdout, "problem", None)
+    if isinstance(problem, OSError) and problem.errno != errno.EPIPE:
+        raise UserError("not all answers are written", fix)
 
 
 def refuse(what: str, fix: str) -> int:

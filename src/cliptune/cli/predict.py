@@ -63,7 +63,9 @@ def predict(
 
     if csv is not None:
         csv = writable_file(csv)
+        _refuse_foreign(csv)
     names = _paths(paths)
+    _refuse_swapped(run, paths)
     opened = Run.open(run, model)
     left_out = LeftOut()
     images = pictures(names, left_out)
@@ -84,6 +86,8 @@ def predict(
         answered, calibration = _classify(opened, images, others, top, calibrate, threshold, device, csv)
     answered.tell(skip_bad)
     output.result({"run": str(run), "predictions": answered.rows, **calibration, "unread": answered.unread})
+    if opened.task != "segment" and csv is None:
+        output.refuse_lost("give --csv FILE, on a disk that has room")
     if answered.unread and not skip_bad:
         raise typer.Exit(SOME_UNREAD)
 
@@ -133,6 +137,39 @@ class Answered:
         output.note(f"{many}{' and are left out' if skip_bad else ''}:")
         for row in self.unread:
             output.note(f"  {row['reason']}")
+
+
+def _refuse_swapped(run: Path, paths: Sequence[str]) -> None:
+    """Refuse images before the run.
+
+    Raises:
+        UserError: the run stands behind them.
+    """
+    from cliptune.errors import UserError
+
+    behind = next((path for path in paths if (Path(path) / "run.json").is_file()), None)
+    if behind is not None and not (run / "run.json").is_file():
+        raise UserError(f"{run} is not a run, {behind} is one", f"the run comes first: cliptune predict {behind} {run}")
+
+
+def _refuse_foreign(csv: Path) -> None:
+    """Refuse to write the table over a file that no table of `predict` is: an image, a run's record, notes.
+
+    Raises:
+        UserError: it is one, or has the name of an image.
+    """
+    from cliptune.datasets.images import IMAGE_SUFFIXES
+    from cliptune.errors import UserError
+    from cliptune.inputs import TABLE
+
+    if csv.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"--csv {csv}: that is the name of an image", "the table's name comes first: --csv answers.csv")
+    start = (",".join(TABLE) + ",").encode()
+    if csv.exists():
+        with csv.open("rb") as file:
+            found = file.read(len(start))
+        if found and found != start:
+            raise UserError(f"{csv} exists and was not written by `predict --csv`", "give another file name")
 
 
 def _paths(words: Sequence[str]) -> list[str]:

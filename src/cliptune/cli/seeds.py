@@ -1,6 +1,7 @@
 """`cliptune train --seeds 1-3`: the same run with several seeds, one after another, and what they say together."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from cliptune.recipe import Recipe
     from cliptune.runs import Run
 
+MOST = 1000
+"""seeds of one call"""
 MOST_NAMED = 60
 """characters of a file's name that tell the seeds"""
 
@@ -25,15 +28,20 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
     fix = "write --seeds 1-3, or --seeds 1,5,7, or --seeds 3 for the first three"
     seeds: list[int] = []
-    for part in text.replace(" ", "").split(","):
+    ranges = re.sub(r"\s*(?:-|–|\.\.+|:)\s*", "-", text.strip())
+    for part in re.split(r"\s*,\s*|\s+", ranges):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UserError(f"--seeds {text}: {part!r} is neither a seed nor a range of seeds", fix)
+        if max(len(first), len(last)) > 18 or (dash and int(last) - int(first) >= MOST):
+            raise UserError(f"--seeds {text}: at most {MOST:,} seeds", fix)
         if dash and int(last) < int(first):
             raise UserError(f"--seeds {text}: {part} goes backwards", f"write {last}-{first}")
         seeds += range(int(first), int(last if dash else first) + 1)
-    if text.strip().isdecimal():
-        seeds = list(range(1, int(text) + 1))
+    if ranges.isdecimal():
+        seeds = list(range(1, min(int(ranges), MOST + 1) + 1))
+    if len(seeds) > MOST:
+        raise UserError(f"--seeds {text}: at most {MOST:,} seeds", fix)
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {text}: a seed stands there twice", fix)
     if len(seeds) < 2:
@@ -58,10 +66,11 @@ def refuse_one(seed: int | None, chosen: dict[str, Any], text: str) -> None:
 
 def report_of(draft: "Recipe", seeds: Sequence[int], out: Path | None) -> Path:
     """The HTML file about all of them: in `out` beside the runs, else where you are (runs/ holds nothing but runs)."""
+    from cliptune.files import user_path
     from cliptune.runs import run_name
 
     if out is not None:
-        return out.expanduser() / "report.html"
+        return user_path(out) / "report.html"
     return Path(f"{run_name(draft).rpartition('-s')[0]}-seeds-{named(seeds)}.html")
 
 

@@ -66,8 +66,9 @@ def train(
         more = {} if seed is None else {"protocol.seed": seed}
         plan = prepare(tables, {**chosen, **more}, preset, device, imageset=opened, memory=memory, task=task)
         describe_plan(plan)
-        ahead.say_model(plan, tables, chosen)
-        ahead.say_time(plan, len(numbers) or 1)
+        if seed in (None, *numbers[:1]):  # of several, once
+            ahead.say_model(plan, tables, chosen)
+            ahead.say_time(plan, len(numbers) or 1)
         folder = out / run_name(plan.recipe) if out and seed is not None else out
         with Progress() as progress:
             run = execute(plan, folder, resume=resume, fresh=fresh, listeners=[progress.hear], track=trackers)

@@ -15,6 +15,9 @@ from cliptune.errors import UserError
 from cliptune.files import user_path
 from cliptune.registry import find, name_of, plain
 
+TABLES = (".csv", ".tsv", ".txt")
+"""endings of lists of your own images"""
+
 
 def names() -> list[str]:
     """Every set that has a module in `sets/`, sorted; imports none of them."""
@@ -83,10 +86,18 @@ def open_set(
     root, names = (
         None if path is None else name_of(path, what, "") for path, what in ((root, "root"), (names, "names"))
     )
+    if missing not in ("refuse", "skip"):
+        raise UserError(f"missing = {missing!r}", "one of: 'refuse', 'skip'")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise UserError(f"seed = {seed!r}", "a whole number")
     if not name.strip():
         raise UserError("--data '' names nothing", "give a folder, a CSV or a data set's name: cliptune list data")
     if root and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
+    if "://" in name:
+        raise UserError(
+            f"--data {name}: only files of this machine are read", "download and unpack it, then give the folder"
+        )
     found = _open(name, root, seed, missing, names, typed)
     opened: dict[str, str] = {"missing": missing}
     opened |= {key: str(user_path(path).resolve()) for key, path in (("root", root), ("names", names)) if path}
@@ -98,7 +109,7 @@ def _open(name: str, root: str | None, seed: int, missing: Missing, names: str |
     path = user_path(name)
     # Standing in the data folder, `--data pets --root .` means the set, not a folder of images called pets.
     named = root is not None and "/" not in name and lies_below(name, root)
-    if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")):
+    if not named and (path.is_dir() or (path.is_file() and path.suffix.lower() in TABLES)):
         return _own_images(path, seed, names, missing)
     if path.is_file() and path.suffix == SUFFIX:
         return open_code(path, root, missing, typed)
@@ -147,7 +158,7 @@ def find_set(name: str) -> str:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.startswith((".", "~")) or "/" in name or os.sep in name or name.lower().endswith(".csv")
+    return name.startswith((".", "~")) or "/" in name or os.sep in name or name.lower().endswith(TABLES)
 
 
 def _own_images(path: Path, seed: int, names: str | None, missing: Missing) -> ImageSet:

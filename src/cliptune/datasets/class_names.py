@@ -1,19 +1,49 @@
 """Class names for prompts: read from a file beside your own images (a JSON object, or lines), and checked."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cliptune.datasets.images import printable
-from cliptune.datasets.places import same_names
+from cliptune.datasets.places import prompt_key, same_names
 from cliptune.errors import UserError
 from cliptune.registry import nearest
 from cliptune.texts import read_text
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_COPY = re.compile(r"^copy of | ?-? ?(?:copy|kopie|copie)(?: ?\(?\d+\)?)?$| \(\d+\)$")
+_MISSING = frozenset(("nan", "na", "n/a", "#n/a", "null", "<na>", "none", "nat", "-", "?", "unknown", "undefined"))
+_JOINED = re.compile(r"[|;,+&/]")
+
+
+def remarks_on(classes: Sequence[str]) -> list[str]:
+    """Notes on class names that may not be meant: those that differ by little, joined ones, empty fields."""
+    notes = []
+    near: dict[str, list[str]] = {}
+    for name in classes:
+        plain = re.sub(r"[^\w]|_", "", _COPY.sub("", prompt_key(name)))
+        near.setdefault(plain.removesuffix("s") or name, []).append(name)
+    if alike := [names for names in near.values() if len(names) > 1]:
+        more = f", and {len(alike) - 1:,} more such groups" if len(alike) > 1 else ""
+        told = " and ".join(f"'{printable(name)}'" for name in alike[0])
+        notes.append(f"classes {told} have nearly the same name{more}: if one thing is meant, give them one label")
+    keys = {prompt_key(name) for name in classes}
+    joined = [
+        name
+        for name in classes
+        if len(parts := _JOINED.split(prompt_key(name))) > 1 and {*map(str.strip, parts)} <= keys
+    ]
+    if joined:
+        notes.append(f"class '{printable(joined[0])}' joins others: an image has one label, and this one is a class")
+    if empty := [name for name in classes if prompt_key(name) in _MISSING]:
+        notes.append(f"class '{printable(empty[0])}' is what tools write where a label is missing")
+    return notes
 
 
 def read_names(folders: Sequence[str], path: Path) -> tuple[str, ...]:
@@ -24,7 +54,7 @@ def read_names(folders: Sequence[str], path: Path) -> tuple[str, ...]:
     """
     text = read_text(path)
     is_json = path.suffix.lower() == ".json" or text.lstrip().startswith("{")
-    written = _names_of_json(text, path) if is_json else _names_of_lines(text, path)
+    written = _names_of_json(text, path) if is_json else _names_of_lines(text, path, folders)
     # An editor and a file system may spell the same accents in two ways.
     spelled = {unicodedata.normalize("NFC", folder): folder for folder in folders}
     names = {spelled.get(unicodedata.normalize("NFC", folder), folder): name for folder, name in written.items()}
@@ -93,13 +123,20 @@ def _names_of_json(text: str, path: Path) -> dict[str, str]:
     return names
 
 
-def _names_of_lines(text: str, path: Path) -> dict[str, str]:
+def _names_of_lines(text: str, path: Path, folders: Sequence[str]) -> dict[str, str]:
+    """A folder and its name on each line, with blanks between them, or one of ',', ';', ':' and '=' after the folder.
+    Double quotes around a name are no part of it."""
     names: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         parts = line.split(maxsplit=1)
         if not parts:
             continue
+        marked = re.split(r"\s*[,;:=]\s*", line.strip(), maxsplit=1)
+        if len(marked) > 1 and marked[0] in folders and (parts[0] not in folders or parts[-1][0] in ",;:="):
+            parts = marked
         folder = parts[0]
+        if len(parts) > 1:
+            parts[1] = re.sub(r'^"(.*)"$', r"\1", parts[1].strip())
         if folder in names:
             raise UserError(f"{path}:{number}: '{folder}' is named twice", "keep one of the two lines")
         names[folder] = " ".join(parts[1].split()) if len(parts) > 1 else ""
@@ -116,7 +153,7 @@ def _check_names(names: Mapping[str, str], folders: Sequence[str], path: Path) -
             fix = f"did you mean '{close[0]}'?" if close else "remove it, or name each class folder as it is spelled"
         more = f", nor are {len(strange) - 1:,} others" if len(strange) > 1 else ""
         raise UserError(f"{path}: '{strange[0]}' is no class folder{more}", fix)
-    if unnamed := [folder for folder in folders if not names.get(folder)]:
+    if unnamed := [folder for folder in folders if not prompt_key(names.get(folder, ""))]:
         more = f", nor have {len(unnamed) - 1:,} others" if len(unnamed) > 1 else ""
         raise UserError(f"{path}: class folder '{unnamed[0]}' has no name{more}", "add a name for each folder")
     if alike := same_names(names[folder] for folder in folders):

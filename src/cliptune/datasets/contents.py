@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from cliptune.datasets.images import printable
 from cliptune.errors import UserError
-from cliptune.files import write_text
+from cliptune.files import refuse_odd, write_text
 
 FILE = "files.json"
 
@@ -108,6 +108,7 @@ def read(folder: Path) -> Contents | None:
     path = folder / FILE
     if not path.is_file():
         return None
+    refuse_odd(path)
     try:
         files = json.loads(path.read_text("utf-8"))["files"]
         return Contents({name: {key: Stamp(*stamp) for key, stamp in part.items()} for name, part in files.items()})

@@ -7,6 +7,7 @@ leaves one domain out by looking at the items' domains.
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from cliptune.counted import these
 from cliptune.datasets.base import ImageSet
 from cliptune.datasets.cutting import cut
 from cliptune.datasets.published import (
@@ -21,6 +22,7 @@ from cliptune.datasets.published import (
 from cliptune.datasets.splits import inside
 from cliptune.errors import UserError
 from cliptune.registry import plain
+from cliptune.texts import read_text
 
 VAL = 0.1
 """share of each class that a cut made here keeps for val, as PACS's lists do"""
@@ -77,7 +79,7 @@ def domain_set(
     if not found:
         raise UserError(f"{copy.images} has no images of '{copy.name}'", f"get it: {copy.facts.get}")
     if found != copy.facts.classes:
-        copy.notes.append(f"this copy has {found:,} classes, not the {copy.facts.classes:,} published")
+        copy.notes.append(f"this copy has {these(found, 'class', 'classes')}, not the {copy.facts.classes:,} published")
     return image_set(copy, rows, split, domain=lambda path: names[path.partition("/")[0]], classes=classes)
 
 
@@ -128,12 +130,10 @@ def read_list(path: Path) -> Iterator[tuple[str, str, int]]:
     """Place ('file:line'), image path and label of every row of a list; blank lines are passed over.
 
     Raises:
-        UserError: no such list, a row that is not `path label`, a path that leaves the image folder, a path twice.
+        UserError: no such list, an empty one, a row that is not `path label`, a path that leaves the image folder, or a
+            path twice.
     """
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, ValueError) as problem:
-        raise UserError(f"{path} cannot be read: {problem}", "take the published list") from None
+    lines = read_text(path, "take the published list").split("\n")
     seen: dict[str, int] = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line:
@@ -146,6 +146,8 @@ def read_list(path: Path) -> Iterator[tuple[str, str, int]]:
         if seen.setdefault(inside(image, place), number) != number:
             raise UserError(f"{place}: {image} is listed twice, first on line {seen[image]}", _FIX)
         yield place, image, int(label)
+    if not seen:
+        raise UserError(f"{path} lists no image", _FIX)
 
 
 def listed_parts(image: str, place: str, domain: str) -> tuple[str, str]:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from cliptune.counted import these
 from cliptune.datasets.base import ImageSet, Item, Missing
 from cliptune.datasets.published import PHOTO, Copy, Facts, assemble, find_copy, sorted_folders, sorted_images
 from cliptune.datasets.templates import ensemble
 from cliptune.errors import UserError
+from cliptune.texts import read_text
 
 TEMPLATES = (PHOTO, *ensemble("imagenet-7"))
 """CoOp's, then the seven that Tip-Adapter averages"""
@@ -39,10 +41,7 @@ def read_names(path: Path) -> dict[str, str]:
     Raises:
         UserError: a line that is not 'wnid name', or a wnid twice.
     """
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, ValueError) as problem:
-        raise UserError(f"{path} cannot be read: {problem}", _FIX) from None
+    lines = read_text(path, _FIX).split("\n")
     names: dict[str, str] = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line:
@@ -133,7 +132,7 @@ def _no_classes(copy: Copy, top: Path, folders: Sequence[str], labels: Mapping[s
     wanted = f"one folder per class ({next(iter(labels))} …)"
     if flat := len(sorted_images(top)):
         return UserError(
-            f"{top} has {flat:,} images and no class folders, as the validation archive unpacks",
+            f"{top} has {these(flat, 'image')} and no class folders, as the validation archive unpacks",
             f"move them into {wanted}, with the script valprep.sh that many use or from the development kit's labels",
         )
     there = f"there is {folders[0]}" if folders else "there is none"

@@ -12,49 +12,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
+from cliptune.datasets.formats import not_read
 from cliptune.errors import UserError
 
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".pgm", ".ppm")
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".bmp", ".gif")
+    + (".pgm", ".ppm", ".pbm", ".pnm")
+    + tuple(f".{kind}" for kind in ("webp", "avif") if features.check(kind))
 )
-"""file name endings taken for images, lower case; the decoder itself does not look at them"""
+"""file name endings taken for images, lower case, as far as this Pillow reads them; the decoder looks at bytes only"""
+LARGEST = 1 << 30
+"""bytes of a file that is read as an image"""
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "PPM")
 """what Pillow may take an image's bytes for. It knows more kinds, and for EPS it starts Ghostscript"""
-_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"%!PS", "PostScript (EPS)"),
-    (0, b"\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
-    (0, b"%PDF", "a PDF"),
-    (0, b"8BPS", "a Photoshop file"),
-    (4, b"ftypheic", "HEIC"),
-    (4, b"ftypheix", "HEIC"),
-    (4, b"ftyphevc", "HEIC"),
-    (4, b"ftypheim", "HEIC"),
-    (4, b"ftypheis", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (4, b"ftypmsf1", "HEIF"),
-    (4, b"ftyp", "a film"),
-    (4, b"JXL ", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (4, b"jP  ", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (0, b"<svg", "SVG"),
-    (0, b"<?xml", "XML or SVG"),
-    (0, b"<!DOCTYPE", "a web page, as failed downloads leave"),
-    (0, b"<!doctype", "a web page, as failed downloads leave"),
-    (0, b"<html", "a web page, as failed downloads leave"),
-    (0, b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"\x89HDF", "HDF5"),
-    (0, b"\x93NUMPY", "a NumPy array"),
-    (128, b"DICM", "DICOM"),
-    (8, b"AVI ", "a film"),
-    (0, b"\x1aE\xdf\xa3", "a film"),
-    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
-)
-"""(offset, bytes, what a file that has them there is), for files that are not read"""
 
 DEPTHS = (8, 10, 12, 14, 16)
 """bits of instruments that write 16-bit files"""
@@ -98,15 +70,24 @@ def read_file(path: Path, as_published: bool = False) -> Image.Image:
     return decode(data, printable(path), as_published)
 
 
-def regular_bytes(path: Path) -> bytes:
-    """The bytes of a regular file, or of what a link to one leads to.
+def regular_bytes(path: Path, most: int = -1) -> bytes:
+    """The bytes of a regular file, or of what a link to one leads to; the first `most`, or all.
 
     Raises:
-        OSError: it cannot be read, or is a folder, a pipe or a device, which may never end.
+        OSError: it cannot be read, is a folder, a pipe or a device, which may never end, or has gigabytes.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    return Path(path).read_bytes()
+    with open(path, "rb", opener=_open_at_once) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if most < 0 and found.st_size > LARGEST:
+            raise OSError(errno.EFBIG, f"it has {found.st_size / 1e9:.1f} GB, too much for an image")
+        return file.read(most)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """What is opened is what is looked at, and a pipe that nobody writes to is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def printable(path: str | Path) -> str:
@@ -183,17 +164,6 @@ def opened(data: bytes) -> Image.Image:
         return Image.open(BytesIO(mended), formats=FORMATS)
 
 
-def not_read(data: bytes) -> str:
-    """What is wrong with bytes that are in none of `FORMATS`: 'is HEIC, which is not read'."""
-    if not data:
-        return "is empty"
-    start = data.lstrip()[:32] if data[:1].isspace() else data
-    for offset, signature, kind in _SIGNATURES:
-        if start[offset : offset + len(signature)] == signature:
-            return f"is {kind}" if "`" in kind else f"is {kind}, which is not read"
-    return f"is not an image ({len(data):,} bytes)"
-
-
 def orientation(image: Image.Image) -> int | None:
     """The number EXIF gives, valid or not (0 occurs in Pets and ImageNet); None without one or where EXIF is broken."""
     try:
@@ -208,7 +178,7 @@ def _in_line(image: Image.Image) -> AbstractContextManager[object]:
 
 
 def _plain_rgb(image: Image.Image) -> Image.Image:
-    image.load()
+    image = _loaded(image)
     if _is_deep(image):
         return _eight_bits(image)
     image.info.pop("transparency", None)  # dropped anyway; Pillow would warn of it for each palette image
@@ -219,7 +189,7 @@ def _as_seen(image: Image.Image) -> Image.Image:
     factor = reduction(image.size)
     if factor > 1:
         image.draft(None, (image.width // factor, image.height // factor))  # does nothing but for JPEG
-    image.load()
+    image = _loaded(image)
     image = _over_white(_upright(image))
     factor = reduction(image.size)
     return image.reduce(factor) if factor > 1 else image
@@ -247,10 +217,35 @@ def turned(image: Image.Image, number: int) -> Image.Image:
 def _over_white(image: Image.Image) -> Image.Image:
     if _is_deep(image):
         return _eight_bits(image)
-    if image.has_transparency_data:
+    if image.has_transparency_data and shows_something(image):
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def shows_something(image: Image.Image) -> bool:
+    """Whether any pixel is not wholly transparent. Where none is, as some tools save, the colours are what is meant."""
+    if image.mode not in ("RGBA", "LA") or image.getchannel("A").getextrema() != (0, 0):
+        return True
+    return all(band.getextrema()[0] == band.getextrema()[1] for band in image.split()[:-1])
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    """The image with its pixels. Of 16 bits a colour Pillow keeps the upper 8, scaled here by the bits in use."""
+    bits = bits_of_colours(image)
+    image.load()
+    if bits in (0, DEPTHS[-1]):
+        return image
+    most = 2 ** (bits - 8) - 1
+    return image.point([min(255, round(255 * value / most)) for value in range(256)] * len(image.getbands()))
+
+
+def bits_of_colours(image: Image.Image) -> int:
+    """Bits in use where a file has red, green and blue in 16 bits each; 0 for any other and for one loaded before."""
+    if image.mode != "RGB" or not any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
+        return 0
+    highest = int(np.asarray(image).max())
+    return used_bits(256 * highest + 255) if highest else DEPTHS[-1]
 
 
 def _is_deep(image: Image.Image) -> bool:

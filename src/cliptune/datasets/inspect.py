@@ -20,7 +20,17 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cliptune.datasets.base import ImageSet, Item
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
-from cliptune.datasets.images import LARGE, decode, opened, orientation, printable, used_bits
+from cliptune.datasets.images import (
+    LARGE,
+    bits_of_colours,
+    decode,
+    opened,
+    orientation,
+    printable,
+    regular_bytes,
+    shows_something,
+    used_bits,
+)
 from cliptune.errors import UserError
 from cliptune.files import write_whole
 
@@ -218,7 +228,7 @@ def _look(imageset: ImageSet, item: Item) -> _Look:
             image = imageset.read(item)
             digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()
             return _Look(digest, small_greys(image), image.mode, "; ".join(size_remarks(image)))
-        data = path.read_bytes()
+        data = regular_bytes(path)
         greys = small_greys(decode(data, printable(item.path)))
         with opened(data) as header:
             remark = "; ".join(
@@ -234,11 +244,13 @@ def _look(imageset: ImageSet, item: Item) -> _Look:
 def file_remarks(header: Image.Image, suffix: str) -> Iterator[str]:
     """What is odd about a file: another format than its suffix says, turned by EXIF."""
     kind = "JPEG" if header.format == "MPO" else header.format  # MPO: a JPEG with further pictures behind it
-    if Image.registered_extensions().get(suffix) != kind:
+    if Image.registered_extensions().get(suffix.replace(".mpo", ".jpg")) != kind:
         yield f"{kind} named {suffix}" if suffix else f"{kind} without an ending"
     turn = orientation(header)
     if turn not in (None, 1):
         yield f"EXIF orientation {turn}" if turn in range(2, 9) else f"invalid EXIF orientation {turn}"
+    if header.format != "MPO" and getattr(header, "is_animated", False):
+        yield "several pages or frames: the first is read"
 
 
 def size_remarks(image: Image.Image) -> Iterator[str]:
@@ -251,7 +263,11 @@ def size_remarks(image: Image.Image) -> Iterator[str]:
 
 
 def depth_remarks(header: Image.Image) -> Iterator[str]:
-    """A remark where a 16-bit file holds fewer bits, by which its brightness is scaled."""
+    """A remark where a 16-bit file holds fewer bits, by which its brightness is scaled; or where nothing is opaque."""
+    if (bits := bits_of_colours(header)) not in (0, 16):
+        yield f"{bits} of 16 bits used in each colour: scaled, and only the upper {bits - 8} of them are read"
+    if not shows_something(header):
+        yield "nothing in it is opaque: its colours are read without their alpha"
     if header.mode.startswith("I;16") and (bits := used_bits(np.asarray(header).max())) < 16:
         yield f"{bits} of 16 bits used: scaled by {2**bits - 1:,}"
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
-from cliptune.datasets.images import converted, decode, opened, printable
+from cliptune.datasets.images import converted, decode, opened, printable, regular_bytes
 from cliptune.datasets.inspect import CELL, file_remarks, in_chunks, listed_twice, size_remarks, write_sheet
 from cliptune.datasets.mask_episode import kind_of
 from cliptune.datasets.segmentation import BRIGHT, PARTS, MaskItem, MaskSet
@@ -257,7 +257,7 @@ def _of_image(look: _Look, maskset: MaskSet, item: MaskItem, image: Image.Image)
     if not (maskset.root and path.is_file()):
         digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()
         return look._replace(digest=digest, mode=image.mode, remark="; ".join(size_remarks(image)))
-    data = path.read_bytes()
+    data = regular_bytes(path)
     with opened(data) as header:
         remark = "; ".join((*file_remarks(header, path.suffix.lower()), *size_remarks(header)))
         return look._replace(digest=hashlib.sha256(data).digest(), mode=header.mode, remark=remark)
@@ -272,7 +272,7 @@ def _of_masks(look: _Look, maskset: MaskSet, item: MaskItem) -> _Look:
         if not maskset.root:
             continue
         try:
-            data = path.read_bytes()
+            data = regular_bytes(path)
             if maskset.meaning is not None:  # the set's own reader judges them
                 modes.append(converted(data, printable(file), lambda image: image.mode))
                 continue

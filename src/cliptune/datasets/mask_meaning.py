@@ -13,13 +13,14 @@ from typing import Literal
 
 import numpy as np
 
+from cliptune.counted import these
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_tally import Channel, Colour, Values, colour_of, counts_in, scales_of, values_of
 from cliptune.datasets.mask_values import Stored, Survey
 from cliptune.errors import UserError
 
 NONZERO = "nonzero"
-Wanted = int | Sequence[int] | Literal["nonzero"]
+Wanted = int | float | Sequence[int] | Literal["nonzero"]
 """`segment.value`: a number or a colour, or whatever is not black; () decides by itself"""
 
 _BLACK = (0.0, 0.0, 0.0)
@@ -109,6 +110,46 @@ def meaning_of(surveys: Mapping[str, Survey], where: str, value: Wanted = ()) ->
     return meaning, _notes(values, meaning, surveys, value != ())
 
 
+def checked(value: object) -> Wanted:
+    """`segment.value` as somebody gave it in Python.
+
+    Raises:
+        UserError: no number, colour or 'nonzero'.
+    """
+    if value == NONZERO or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
+        return value  # type: ignore[return-value]
+    parts = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
+    if len(parts) in (0, 3) and all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
+        return parts
+    raise UserError(f"segment.value = {value!r}", f"a number, a colour like [0, 128, 0], or '{NONZERO}'")
+
+
+def odd_files(surveys: Mapping[str, Survey], where: str, value: Wanted, skip: bool) -> dict[str, str]:
+    """Mask files that are not of the others' kind, with what they are; empty where all are alike.
+
+    Raises:
+        UserError: pictures are among the masks, unless they are to be skipped. Files with a value of their own are
+            refused by `meaning_of`, which lists them.
+    """
+    if any(survey.alpha for survey in surveys.values()):
+        return {}
+    scales = scales_of(surveys.values())
+    values = values_of(surveys, "colour", scales)
+    ends = " and ".join(said(centre) for centre in values.centres[:2])
+    strays = values.strays(surveys, scales)
+    if strays and not skip:
+        more = f", and {len(strays) - 1:,} more are so" if len(strays) > 1 else ""
+        raise UserError(
+            f"{where}: {printable(strays[0])} is a picture and no mask: most of it is far from {ends}{more}",
+            "put the mask there, or leave out such pairs: --set data.missing=skip",
+        )
+    if strays:
+        return dict.fromkeys(strays, f"a picture and no mask: most of it is far from {ends}")
+    if skip and value == ():
+        return dict.fromkeys(values.rare(surveys, scales), "no mask of the others' kind: it holds a third value")
+    return {}
+
+
 def _nonzero_limit(values: Values, where: str) -> float:
     """Half the way from black to the next value."""
     if _BLACK not in values.centres:
@@ -157,12 +198,12 @@ def _likely(values: Values) -> Colour:
     return next((centre for centre in values.centres if centre != _BLACK), values.centres[0])
 
 
-def _wanted(values: Values, where: str, value: int | Sequence[int] | str) -> Colour:
-    wanted = colour_of(float(value)) if isinstance(value, int) else tuple(float(part) for part in value)
+def _wanted(values: Values, where: str, value: float | Sequence[int] | str) -> Colour:
+    wanted = colour_of(float(value)) if isinstance(value, int | float) else tuple(float(part) for part in value)
     if len(wanted) != 3:
         raise UserError(f"segment.value = {list(wanted)}", "a number, or a colour like [0, 128, 0]")
     for centre in values.centres:
-        if max(abs(a - b) for a, b in zip(centre, wanted, strict=True)) <= min(values.reach, _SHIFT):
+        if max(abs(a - b) for a, b in zip(centre, wanted, strict=True)) <= max(1e-6, min(values.reach, _SHIFT)):
             return centre
     raise UserError(
         f"segment.value = {said(wanted)}, and the masks of {where} hold {_listed(values)}",
@@ -202,9 +243,10 @@ def _notes(values: Values, meaning: Meaning, surveys: Mapping[str, Survey], chos
     pair = set(values.centres)
     if meaning.channel == "alpha":
         drawn = sum(survey.alpha is not None for survey in surveys.values())
-        notes.append(f"masks are read from the alpha channel of {drawn:,} files, where their shapes are")
+        notes.append(f"masks are read from the alpha channel of {these(drawn, 'file')}, where their shapes are")
         if drawn < len(surveys):
-            notes.append(f"{len(surveys) - drawn:,} mask files have no alpha channel and are marked all over")
+            rest = these(len(surveys) - drawn, "mask file has", "mask files have")
+            notes.append(f"{rest} no alpha channel and count as marked all over")
     elif meaning.marked is not None and not chosen and pair not in ({_BLACK, _WHITE}, {_BLACK, (65535.0,) * 3}):
         rest = " and ".join(said(centre) for centre in meaning.others)
         notes.append(f"masks hold {rest} and {said(meaning.marked)}: {said(meaning.marked)} is marked")

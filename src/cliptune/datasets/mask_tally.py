@@ -77,6 +77,32 @@ class Values(NamedTuple):
         own = self.tallies.get(centre)
         return Tally(pixels, 0, own.files, own.first) if own else Tally(pixels, 0, 0, "")
 
+    def strays(self, surveys: Mapping[str, Survey], scales: Mapping[str, float]) -> list[str]:
+        """Files of two-valued masks most of whose pixels lie far from both values: pictures among masks."""
+        if len(self.centres) != 2 or self.pictures:
+            return []
+        near = max(self.reach, _apart(*self.centres) / _NEAR)
+        found = []
+        for file, survey in surveys.items():
+            scale = scales.get(survey.depth, 1.0)
+            values = {colour_of(value, scale): pixels for value, pixels in survey.colour.pixels.items()}
+            close = sum(n for it, n in values.items() if min(_apart(it, centre) for centre in self.centres) <= near)
+            if 2 * close < survey.size[0] * survey.size[1]:
+                found.append(file)
+        return found
+
+    def rare(self, surveys: Mapping[str, Survey], scales: Mapping[str, float]) -> list[str]:
+        """The few files (a tenth at most, or one) that hold a third value, where all others hold the same two."""
+        most = max(1, len(surveys) // 10)
+        odd = {centre for centre in self.centres if self.tallies[centre].files <= most}
+        if self.pictures or len(self.centres) - len(odd) != 2:
+            return []
+        held = {
+            file: {colour_of(value, scales.get(survey.depth, 1.0)) for value in survey.colour.pixels}
+            for file, survey in surveys.items()
+        }
+        return [file for file, values in held.items() if values & odd]
+
 
 def colour_of(value: Value, scale: float = 1.0) -> Colour:
     """A number as the grey it is; times `scale`."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cliptune.datasets.images import converted, orientation, printable
+from cliptune.datasets.images import converted, orientation, printable, regular_bytes
 from cliptune.errors import UserError
 
 Value = float | tuple[float, float, float]
@@ -24,6 +24,7 @@ KEPT = 64
 """values that are counted apart in one file, the most frequent; soft masks have many more"""
 _LEVELS = 256
 _FEW = 16
+_FIX = "repair it, or leave out pairs that cannot be read: --set data.missing=skip"
 _TINT = 48
 """how far red, green and blue of a grey lie apart after JPEG"""
 
@@ -39,6 +40,8 @@ class Stored(NamedTuple):
     """'8', '16' or 'float'"""
     orientation: int
     """EXIF's number; 1 where there is none"""
+    more: bool = False
+    """there are further pages or frames, which are not read"""
 
     def over_black(self) -> np.ndarray:
         """The values with alpha laid over black."""
@@ -75,6 +78,8 @@ class Survey(NamedTuple):
     """alpha laid over black"""
     alpha: Counts | None
     """None where everything is opaque"""
+    more: bool = False
+    """there are further pages or frames"""
 
 
 def read_stored(path: Path) -> Stored:
@@ -84,16 +89,20 @@ def read_stored(path: Path) -> Stored:
         UserError: it cannot be opened or decoded; names it.
     """
     try:
-        data = Path(path).read_bytes()
+        return converted(regular_bytes(path), printable(path), stored_pixels)
     except OSError as error:
-        raise UserError(
-            f"{printable(path)} cannot be opened: {error.strerror or error}", "repair or remove it"
-        ) from error
-    return converted(data, printable(path), stored_pixels)
+        raise UserError(f"{printable(path)} cannot be opened: {error.strerror or error}", _FIX) from error
+    except UserError as problem:
+        raise UserError(problem.what, _FIX) from problem
 
 
 def stored_pixels(image: Image.Image) -> Stored:
-    """The pixels of a mask as its file stores them; a film's first frame."""
+    """The pixels of a mask as its file stores them; of several pages or frames the first."""
+    more = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    return _first_page(image)._replace(more=more)
+
+
+def _first_page(image: Image.Image) -> Stored:
     image.load()
     number = orientation(image) or 1
     if image.mode == "1":
@@ -110,6 +119,8 @@ def stored_pixels(image: Image.Image) -> Stored:
         alpha = np.asarray(image.getchannel("A"))
         alpha = None if alpha.min() == 255 else alpha
     values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    if alpha is not None and alpha.min() == alpha.max() and 1 < len(np.unique(_packed(values))) <= _FEW:
+        alpha = None  # the same everywhere, it tells nothing, and the colours do
     return Stored(values if values.ndim == 2 else _grey(values), alpha, "8", number)
 
 
@@ -205,4 +216,5 @@ def _surveyed(path: Path, size: int, changed: int) -> Survey:
     stored = read_stored(path)
     height, width = stored.values.shape[:2]
     alpha = None if stored.alpha is None else counts_of(stored.alpha)
-    return Survey((width, height), stored.orientation, stored.depth, counts_of(stored.over_black()), alpha)
+    colour = counts_of(stored.over_black())
+    return Survey((width, height), stored.orientation, stored.depth, colour, alpha, stored.more)

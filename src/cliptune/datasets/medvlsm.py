@@ -19,12 +19,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from cliptune.counted import these
 from cliptune.datasets.base import Missing
 from cliptune.datasets.images import printable
 from cliptune.datasets.published import Facts
 from cliptune.datasets.segmentation import PARTS, MaskItem, MaskSet, Prompts, of_files
 from cliptune.datasets.splits import inside
 from cliptune.errors import UserError
+from cliptune.texts import read_text
 
 ANNOTATIONS = "anns"
 SECOND_TEST = "testB"
@@ -100,8 +102,8 @@ def read_rows(path: Path, group: Callable[[str], str] | None = None) -> tuple[Ma
         UserError: the file is missing, no JSON, or no list of such objects; names the file and the object.
     """
     try:
-        listed = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, OSError, RecursionError) as problem:
+        listed = json.loads(read_text(path, _FIX))
+    except (ValueError, RecursionError) as problem:
         raise UserError(f"{path} cannot be read: {problem}", _FIX) from None
     if not isinstance(listed, list):
         raise UserError(f"{path} is no list but {type(listed).__name__}", _FIX)
@@ -147,16 +149,12 @@ def repeats(rows: Mapping[str, Sequence[MaskItem]]) -> list[str]:
     for part in PARTS:
         counts = Counter(item.image for item in rows.get(part, ()))
         if twice := [image for image, count in counts.items() if count > 1]:
-            notes.append(f"{part} lists {_count(twice)} more than once: {_some(twice)}")
+            notes.append(f"{part} lists {these(len(twice), 'image')} more than once: {_some(twice)}")
     for one, other in combinations([part for part in PARTS if part in rows], 2):
         there = {item.image for item in rows[one]}
         if shared := sorted(there & {item.image for item in rows[other]}):
-            notes.append(f"{one} and {other} share {_count(shared)}: {_some(shared)}")
+            notes.append(f"{one} and {other} share {these(len(shared), 'image')}: {_some(shared)}")
     return notes
-
-
-def _count(images: Sequence[str]) -> str:
-    return f"{len(images):,} image{'s' if len(images) != 1 else ''}"
 
 
 def _some(images: Sequence[str]) -> str:

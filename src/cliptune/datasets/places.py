@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cliptune.datasets.images import IMAGE_SUFFIXES, printable
+from cliptune.counted import these
+from cliptune.datasets.images import IMAGE_SUFFIXES, printable, regular_bytes
 from cliptune.errors import UserError
 
 Part = Literal["train", "val", "test"]
@@ -20,8 +21,13 @@ Part = Literal["train", "val", "test"]
 UNREAD_SUFFIXES = frozenset(
     (".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".svg", ".psd", ".ai", ".eps", ".pdf", ".ico", ".tga")
     + (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw", ".srw", ".pef", ".exr", ".hdr", ".xcf")
-    + (".dcm", ".nii", ".mha", ".nrrd", ".npy", ".npz", ".mat", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-    + (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z")
+    + (".nrw", ".x3f", ".3fr", ".iiq", ".crw", ".kdc", ".mrw", ".rwl", ".srf", ".jxr", ".jpf", ".j2c", ".jpm", ".heics")
+    + (".dib", ".pcx", ".pfm", ".dds", ".qoi", ".icns", ".cur", ".wmf", ".emf", ".xpm", ".xbm", ".sgi", ".djvu", ".ps")
+    + (".dcm", ".nii", ".mha", ".mhd", ".nrrd", ".npy", ".npz", ".mat", ".fits", ".fit", ".fts", ".h5", ".hdf5")
+    + (".svs", ".ndpi", ".czi", ".lif", ".vsi", ".parquet", ".tfrecord", ".arrow", ".mdb")
+    + (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".flv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts")
+    + (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z", ".bz2", ".xz", ".zst")
+    + tuple({".avif", ".webp"} - IMAGE_SUFFIXES)
 )
 """endings of pictures, films, volumes and archives that are not read; lower case"""
 
@@ -33,6 +39,12 @@ _SYSTEM = frozenset(
 """names that operating systems, disk stations and tools leave behind; lower case"""
 _THUMBNAILS = frozenset(("thumbs", "thumbnails", "_thumbs", "_thumbnails", "thumb", "previews"))
 """folders of smaller copies, when they lie among images"""
+
+_TEXTS = frozenset((".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".toml", ".md", ".html", ".py", ".ipynb"))
+"""endings of files that are not looked into"""
+_IMAGE_STARTS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP|.{4}ftypavi[fs]", re.S
+)
 
 _PARTS: dict[str, Part] = {
     **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
@@ -77,6 +89,12 @@ class LeftOut:
     """links to files that are not there"""
     linked: int = 0
     """folders that links lead to a second time"""
+    special: int = 0
+    """pipes, sockets and devices with an image's ending"""
+    unnamed: list[str] = field(default_factory=list)
+    """images whose names do not end as an image's"""
+    deeper: list[str] = field(default_factory=list)
+    """images in folders below their class folder; they count, under the class folder's name"""
     beside: dict[str, int] = field(default_factory=dict)
     """images that lie beside class folders, by the folder they lie in"""
 
@@ -87,20 +105,27 @@ class LeftOut:
             kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.unread.most_common())
             notes.append(f"left out, as these kinds of files are not read: {kinds}; convert pictures to .jpg or .png")
         for folder, count in self.beside.items():
-            notes.append(f"left out: {_count(count, 'image')} in {folder} itself, beside the class folders")
+            notes.append(f"left out: {these(count, 'image')} in {folder} itself, beside the class folders")
+        if self.deeper:
+            what = these(len(self.deeper), "image lies", "images lie")
+            first = printable(self.deeper[0])
+            notes.append(
+                f"{what} deeper than a class folder: '{first}' counts as '{first.partition('/')[0]}', and so on"
+            )
         if self.hidden:
-            notes.append(f"left out: {_count(self.hidden, 'hidden image')}")
+            notes.append(f"left out: {these(self.hidden, 'hidden image')}")
         for name, count in self.thumbnails.most_common():
-            notes.append(f"left out: {_count(count, 'smaller copy', 'smaller copies')} in folders called '{name}'")
+            notes.append(f"left out: {these(count, 'smaller copy', 'smaller copies')} in folders called '{name}'")
         if self.broken:
-            notes.append(f"left out: {_count(self.broken, 'link')} to files that are not there")
+            notes.append(f"left out: {these(self.broken, 'link')} to files that are not there")
+        if self.special:
+            notes.append(f"left out: {these(self.special, 'pipe or device', 'pipes and devices')}, which are no files")
+        if self.unnamed:
+            what = these(len(self.unnamed), "image whose name does", "images whose names do")
+            notes.append(f"left out: {what} not end as an image's, first '{self.unnamed[0]}'; add .jpg or .png")
         if self.linked:
-            notes.append(f"read once: {_count(self.linked, 'folder')} that links lead to again")
+            notes.append(f"read once: {these(self.linked, 'folder')} that links lead to again")
         return notes
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def folders_in(path: Path) -> list[Path]:
@@ -110,6 +135,11 @@ def folders_in(path: Path) -> list[Path]:
         UserError: the folder may not be read.
     """
     return [path / entry.name for entry in _entries(path) if entry.is_dir() and not is_system(entry.name)]
+
+
+def has_images(folder: Path) -> int:
+    """How many images lie in a folder itself; its folders are not looked into."""
+    return sum(is_image(entry.name) and not entry.is_dir() for entry in _entries(folder))
 
 
 def images_below(path: Path, left_out: LeftOut | None = None) -> list[Path]:
@@ -147,10 +177,28 @@ def _walk(folder: Path, left_out: LeftOut, seen: set[tuple[int, int]]) -> Iterat
                 left_out.hidden += not entry.name.startswith("._")
             elif entry.is_file():
                 yield folder / entry.name
+            elif entry.is_symlink() and not os.path.exists(folder / entry.name):
+                left_out.broken += 1
             else:
-                left_out.broken += entry.is_symlink()
-        elif suffix in UNREAD_SUFFIXES and not is_system(entry.name):
-            left_out.unread[suffix] += 1
+                left_out.special += 1
+        elif not is_system(entry.name):
+            _pass_over(folder / entry.name, suffix, left_out)
+
+
+def _pass_over(file: Path, suffix: str, left_out: LeftOut) -> None:
+    """Count a file that does not end as an image's; of unknown endings those that are images by their bytes."""
+    if suffix in UNREAD_SUFFIXES:
+        left_out.unread[suffix] += 1
+    elif suffix not in _TEXTS and is_encoded_image(file):
+        left_out.unnamed.append(printable(file))
+
+
+def is_encoded_image(file: Path) -> bool:
+    """Whether a file begins as images that are read do; False where it cannot be opened."""
+    try:
+        return bool(_IMAGE_STARTS.match(regular_bytes(file, 16)))
+    except OSError:
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -187,12 +235,17 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def prompt_key(name: str) -> str:
+    """What prompts of class names are compared by: without case, blanks, '_', what cannot be seen, forms of accents."""
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return " ".join(seen.replace("_", " ").casefold().split())
+
+
 def same_names(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two class names that one prompt stands for: they differ in case, blanks, '_' or in the form of accents only."""
+    """Two class names that one prompt stands for: they differ only in what `prompt_key` leaves out."""
     first: dict[str, str] = {}
     for name in names:
-        plain = " ".join(unicodedata.normalize("NFKC", name).replace("_", " ").casefold().split())
-        if plain in first:
-            return first[plain], name
-        first[plain] = name
+        other = first.setdefault(prompt_key(name), name)
+        if other is not name:
+            return other, name
     return None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cliptune.counted import these
 from cliptune.datasets.base import ImageSet, Item, Missing
 from cliptune.datasets.images import read_file
 from cliptune.errors import UserError
@@ -169,7 +170,8 @@ def open_published(
         raise UserError(f"{listed} is missing", f"get it: {facts.get}")
     found = {label for listing in rows.values() for _, label, _ in listing}
     if facts.classes and len(found) != facts.classes:
-        copy.notes.append(f"this copy lists {len(found)} classes where {facts.classes} were published")
+        listed_classes = these(len(found), "class", "classes")
+        copy.notes.append(f"this copy lists {listed_classes} where {facts.classes} were published")
     return image_set(copy, rows, split)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cliptune.datasets.published import Copy, Row, near
 from cliptune.errors import UserError
+from cliptune.texts import read_text
 
 PARTS = ("train", "val", "test")
 _FIX = "take the published file, or remove this one"
@@ -24,8 +25,8 @@ def read_split_file(path: Path) -> dict[str, list[Row]]:
             image listed twice.
     """
     try:
-        tables = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError, RecursionError) as problem:
+        tables = json.loads(read_text(path, _FIX))
+    except (ValueError, RecursionError) as problem:
         raise UserError(f"{path} cannot be read: {problem}", _FIX) from None
     if not isinstance(tables, dict) or sorted(tables) != sorted(PARTS):
         found = ", ".join(map(str, tables)) if isinstance(tables, dict) else type(tables).__name__
@@ -79,10 +80,7 @@ def read_lines(copy: Copy, file: str) -> list[tuple[str, str]]:
         UserError: not there, or no such text.
     """
     path = annotation(copy, file)
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (ValueError, OSError) as problem:
-        raise UserError(f"{path} cannot be read: {problem}", _fix(copy)) from None
+    lines = read_text(path, _fix(copy)).split("\n")
     stripped = ((f"{path}:{number}", line.strip()) for number, line in enumerate(lines, 1))
     return [(place, line) for place, line in stripped if line and not line.startswith("#")]
 

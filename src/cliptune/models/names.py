@@ -1,6 +1,7 @@
 """From the name of a backbone to its hub id or folder; a name of other tools is answered with ours."""
 
 import re
+from pathlib import Path
 
 from cliptune.errors import UserError
 from cliptune.files import user_path
@@ -33,22 +34,36 @@ def source_of(name: str) -> str:
         return str(zoo.MINI)
     if name in zoo.ZOO:
         return zoo.ZOO[name].source
+    if not name.strip():
+        raise UserError("--model '' names nothing", "give a folder or a backbone's name: cliptune list models")
     folder = user_path(name)
     if folder.exists():
         if not (folder / "config.json").is_file():
-            raise UserError(f"{name}: no config.json there", "give the folder of a transformers CLIP checkpoint")
+            raise _no_checkpoint(name, folder)
         return str(folder.resolve())
     if prefix := PREFIX.match(name):
         bare = name[prefix.end() :].strip("/")
         raise UserError(f"--model {name}: a hub id is written without '{prefix[0]}'", f"--model {_by_source(bare)}")
     path = name.startswith((".", "~", "/", "\\"))
+    if path:
+        raise UserError(f"backbone '{name}': no such folder", "name the folder it is in now: --model FOLDER")
     if _is_hub_id(name) and not any(map(ARCHITECTURE.fullmatch, (name, name.partition("/")[0]))):
         return name
     raise UserError(
         f"no backbone '{name}': not a zoo name, not a folder",
-        f"{'' if path else suggestion(name)}zoo: {', '.join(zoo.names())}; "
-        "or a hub id like openai/clip-vit-base-patch16; or a folder",
+        f"{suggestion(name)}zoo: {', '.join(zoo.names())}; or a hub id like openai/clip-vit-base-patch16; or a folder",
     )
+
+
+def _no_checkpoint(name: str, folder: Path) -> UserError:
+    """The two lines for a folder without config.json, or a file."""
+    if (folder / "run.json").is_file():
+        return UserError(f"{name} is a run and no model", f"make a model of it first: cliptune merge {name} merged/")
+    if folder.is_file():
+        whole = (folder.parent / "config.json").is_file()
+        fix = f"give {folder.parent}" if whole else "give the folder of a transformers CLIP checkpoint"
+        return UserError(f"{name} is a file", fix)
+    return UserError(f"{name}: no config.json there", "give the folder of a transformers CLIP checkpoint")
 
 
 def suggestion(name: str) -> str:

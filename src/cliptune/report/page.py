@@ -1,5 +1,6 @@
 """`write_report`: run folders → one HTML file that needs nothing else; beside it CSV, Markdown and, if asked, LaTeX."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from cliptune.report.segment_words import SEGMENT
 from cliptune.report.writing import markdown_text, to_csv, to_latex, to_markdown
 
 TEMPLATE = "template.html.j2"
+GENERATOR, HEAD = b'name="generator" content="cliptune"', 1000
+"""what stands in the first bytes of every page"""
 CLASSIFY = "classify"
 """the task of a run that names none"""
 
@@ -60,6 +63,7 @@ def write_report(
     homes = list(dict.fromkeys(home_of(Path(folder)) for folder in folders))
     home, alone = homes[0], len(homes) == 1
     out = user_path(out or (home / "report.html" if alone else "comparison.html"))
+    _refuse_foreign(out)
     plots = user_path(plots) if plots else None
     if plots is None and alone and out == home / "report.html":
         refuse_linked_folders(home)
@@ -71,6 +75,29 @@ def write_report(
     for path, text in texts.items():
         write_text(path, text)
     return [*texts, *(write_figures(page, plots) if plots else [])]
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a name that is no page's, or a place where the page or its tables would replace files of another origin.
+
+    Raises:
+        UserError: see above.
+    """
+    if out.is_dir():
+        raise UserError(f"cannot write {out}: it is a folder", f"give a file name in it: {out / 'report.html'}")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UserError(
+            f"{out}: a report is an HTML page, with CSV and Markdown beside it", f"give {out.with_suffix('.html')}"
+        )
+    tables = [out.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
+    if out.is_file():
+        with out.open("rb") as file:
+            ours = GENERATOR in file.read(HEAD) or file.seek(0, os.SEEK_END) == 0
+        foreign = [] if ours else [out]
+    else:
+        foreign = [path for path in tables if path.exists()]
+    if foreign:
+        raise UserError(f"{foreign[0]} exists and was not written by `report`", "give another name, or move that file")
 
 
 def page_of(folders: Sequence[Path]) -> Page:

@@ -16,7 +16,7 @@ import numpy as np
 
 from cliptune.datasets.base import distinct
 from cliptune.errors import UserError
-from cliptune.files import read_json, user_path
+from cliptune.files import read_json, refuse_odd, user_path
 from cliptune.report import words
 from cliptune.report.run_files import read_events, read_features
 from cliptune.statistics import wilson
@@ -283,6 +283,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 def read_predictions(path: Path) -> Predictions | None:
     if not path.is_file():
         return None
+    refuse_odd(path)
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         needed = ("path", "label", "prediction", "score")

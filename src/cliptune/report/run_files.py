@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from cliptune.errors import UserError
+from cliptune.files import refuse_odd
 
 
 def read_events(path: Path) -> tuple[tuple[dict[str, Any], ...], int]:
     """Events and the number of unreadable lines: an interrupted run may leave half a line behind, so it is counted."""
     if not path.is_file():
         return (), 0
+    refuse_odd(path)
     events, unreadable = [], 0
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.strip():

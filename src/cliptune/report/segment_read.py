@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cliptune.errors import UserError
+from cliptune.files import refuse_odd
 from cliptune.report import words
 from cliptune.report.read import PerImage, RunFolder, bounds_of, home_of, read_shared
 from cliptune.report.segment_words import SEGMENT, leak
@@ -134,6 +135,7 @@ def read_mask_predictions(path: Path) -> MaskPredictions | None:
     """
     if not path.is_file():
         return None
+    refuse_odd(path)
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from cliptune.datasets import data
-from cliptune.datasets.images import IMAGE_SUFFIXES, opened
+from cliptune.datasets.images import IMAGE_SUFFIXES, opened, regular_bytes
 from cliptune.datasets.published import find_copy
 from cliptune.errors import UserError
 from cliptune.protocols import make_episode, resolved
@@ -136,7 +136,7 @@ def _of_headers(facts: "Facts", root: str) -> int | None:
     sizes = []
     for path in some[:: max(1, len(some) // SAMPLED)]:
         try:
-            with opened(path.read_bytes()) as image:
+            with opened(regular_bytes(path)) as image:
                 sizes.append(3 * image.width * image.height)
         except (OSError, ValueError, Image.DecompressionBombError):
             continue

@@ -109,8 +109,9 @@ class Pool:
 def read(folder: Path) -> dict[str, Any] | None:
     """run.json, or None where there is none that can be read."""
     try:
+        files.refuse_odd(folder / "run.json")
         found = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, UserError):
         return None
     return found if isinstance(found, dict) else None
 

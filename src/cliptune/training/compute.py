@@ -23,6 +23,8 @@ from cliptune.training.distributed import Group, group_of
 
 Precision = Literal["float32", "bfloat16", "float16"]
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""in which accelerate reads how many processes there are"""
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -146,6 +148,7 @@ def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> C
         # accelerate keeps one precision per process in a shared state; a new run may want another.
         AcceleratorState._reset_state(reset_partial_state=True)
         check_processes(chosen)
+        _refuse_unlaunched()
         accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=MIXED[dtype])
     if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise UserError(
@@ -158,6 +161,20 @@ def compute(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> C
         torch.cuda.reset_peak_memory_stats(device_here)
     group = group_of(accelerator.process_index, accelerator.num_processes)
     return Compute(accelerator, device_here, cast(Precision, dtype), group)
+
+
+def _refuse_unlaunched() -> None:
+    """Refuse to be one of several processes that no launcher has told of one another.
+
+    Raises:
+        UserError: the environment, as that of a cluster's container or of mpirun, says that there are several.
+    """
+    several = [name for name in SIZES if os.environ.get(name, "1").strip() not in ("", "0", "1")]
+    if several and "LOCAL_RANK" not in os.environ:
+        raise UserError(
+            f"{several[0]}={os.environ[several[0]]} in the environment, and no launcher has started this process",
+            f"start with torchrun or accelerate launch; for one process: unset {' '.join(several)}",
+        )
 
 
 def refuse_inference_tensors(name: str, model: torch.nn.Module) -> None:
@@ -200,6 +217,16 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def _device_instead_of(device: str) -> str:
+    """'type …; ' for another tool's way to name a device, '' for anything else."""
+    kind, colon, number = device.lower().partition(":")
+    if kind in ("cuda", "gpu") and number.isdecimal():
+        return f"for one of several GPUs: CUDA_VISIBLE_DEVICES={number} cliptune … --device cuda; "
+    if kind.isdecimal() or kind in ("cuda", "gpu", "gpus", "nvidia"):
+        return "for a GPU: --device cuda; "
+    return "give --device cpu; " if kind == "cpu" and colon else ""
+
+
 def choose_device(device: str, dtype: str) -> str:
     """'cpu', 'cuda' or 'mps'; 'auto' takes the best there is.
 
@@ -207,8 +234,9 @@ def choose_device(device: str, dtype: str) -> str:
         UserError: no such device, not on this machine, or it cannot do the precision.
     """
     known = ("auto", "cpu", "cuda", "mps")
+    device = str(device)  # torch.device("cpu") is its name
     if device not in known:
-        raise UserError(f"--device {device}", f"one of: {', '.join(known)}")
+        raise UserError(f"--device {device}", f"{_device_instead_of(device)}one of: {', '.join(known)}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device != "auto" and not there[device]:
         raise UserError(f"--device {device}: no such device here", "use --device cpu, or see `cliptune doctor`")

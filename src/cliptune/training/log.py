@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cliptune.files import write_text
+from cliptune.files import refuse_odd, write_text
 from cliptune.methods.base import Adapter
 from cliptune.training.checkpoint import Checkpoint
 from cliptune.training.events import Event, PhaseEnded, Step, as_dict
@@ -24,6 +24,7 @@ class Log:
         names = [phase.name for phase in adapter.method.phases()]
         kept = []
         if path.is_file() and (progress := checkpoint.progress()):
+            refuse_odd(path)
             for line in path.read_text("utf-8", errors="replace").splitlines():
                 try:
                     event = json.loads(line)

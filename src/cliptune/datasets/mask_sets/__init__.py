@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from cliptune.datasets.base import Missing
-from cliptune.datasets.mask_meaning import Wanted
+from cliptune.datasets.mask_meaning import Wanted, checked
 from cliptune.datasets.published import Facts, is_present
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
@@ -76,7 +76,11 @@ def open_masks(
     """
     name = name_of(name, "data", ": a folder with images/ and masks/, or a set's name")
     root = None if root is None else name_of(root, "root", "")
-    value = value if isinstance(value, int | str) else tuple(value)
+    value = checked(value)
+    if missing not in ("refuse", "skip"):
+        raise UserError(f"missing = {missing!r}", "one of: 'refuse', 'skip'")
+    if prompt is not None and not isinstance(prompt, str):
+        raise UserError(f"the prompt is given as {type(prompt).__name__}", 'one text for all images, as "skin lesion"')
     maskset = _open(name, root, missing, prompt, value)
     opened: dict[str, Any] = {"data.missing": missing}
     if root is not None:
@@ -155,4 +159,5 @@ def _no_folder(path: Path) -> UserError:
     there = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
     close = nearest(path.name, there)
     fix = f"did you mean '{path.parent / close[0]}'?" if close else f"give a folder, or one of: {_known()}"
+    fix = "download it and give its folder" if ":/" in str(path) else fix
     return UserError(f"{path}: no such folder", fix)

@@ -12,17 +12,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from cliptune.counted import these
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_sets._pairing import masks_beside, pair
-from cliptune.datasets.places import LeftOut, folders_in, images_below, is_image, part_of
+from cliptune.datasets.places import LeftOut, folders_in, has_images, images_below, is_image, part_of
 from cliptune.errors import UserError
 
 _IMAGES = re.compile("images?|imgs?|pictures?|photos?|frames?|originals?|inputs?|scans?|rgb|jpegimages|imagefiles")
 _MASKS = re.compile(
     "masks?|labels?|annotations?|annos?|annots?|groundtruths?|gts?|segmentations?|segs?|segmentationclass|labelmaps?|"
-    "targets?|binarymasks?|maskimages|trimaps?|manual"
+    "targets?|binarymasks?|maskimages|trimaps?|manual|manualmasks?|anns?"
 )
 """names of folders in small letters, without what is no letter or digit"""
+_FILLERS = re.compile(r"png|jpe?g|tiff?|bmp|dirs?|folders?|files?|raw|\d+|1st")
+"""words that say nothing of what a folder holds: masks_png, img_dir, 2-masks"""
 LAYOUT = "make images/ and masks/ in it, an image and its mask with the same file name"
 _PARTS = ("train", "val", "test")
 _DEPTH = 3
@@ -65,7 +68,8 @@ def role_of(name: str) -> tuple[Role, str] | None:
     >>> role_of("Ground Truth"), role_of("train_masks"), role_of("polyps")
     (('masks', ''), ('masks', 'train'), None)
     """
-    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # imagesTr
+    words = [word for word in re.split(r"[^a-z0-9]+", apart.lower()) if word and not _FILLERS.fullmatch(word)]
     part = next((word for word in words if part_of(word)), "")
     rest = "".join(word for word in words if word != part)
     if _IMAGES.fullmatch(rest):
@@ -94,7 +98,7 @@ def files_of(path: Path, left_out: LeftOut, notes: list[str]) -> tuple[list[File
     ):
         names = sorted({PurePosixPath(folder).name for folder in folders})
         if names != [role]:
-            notes.append(f"{role} are what lies in {', '.join(map(printable, names))} ({len(files):,} files)")
+            notes.append(f"{role} are what lies in {', '.join(map(printable, names))} ({these(len(files), 'file')})")
     return images, masks
 
 
@@ -103,7 +107,8 @@ def _beside(path: Path, left_out: LeftOut, notes: list[str]) -> tuple[list[File]
     masks = masks_beside(file.stem for file in files)
     if not masks:
         raise _no_layout(path)
-    notes.append(f"{len(masks):,} masks lie beside their images and are known by their names")
+    lie = these(len(masks), "mask lies beside its image and is", "masks lie beside their images and are")
+    notes.append(f"{lie} known by the name")
     return [file for file in files if file.stem not in masks], [file for file in files if file.stem in masks]
 
 
@@ -113,6 +118,8 @@ def _no_layout(path: Path) -> UserError:
         return UserError(f"{path} has no masks/", LAYOUT)
     if "masks" in roles and "images" not in roles:
         return UserError(f"{path} has no images/", LAYOUT)
+    if (role := role_of(path.resolve().name)) and has_images(path):
+        return UserError(f"{path} is a folder of {role[0]} only", f"give the folder above: {path.resolve().parent}")
     return UserError(f"{path} has no folders images/ and masks/", LAYOUT)
 
 
@@ -137,7 +144,9 @@ def by_part(
         if len(same) > 1:
             raise UserError(f"{path} has both '{same[0]}' and '{same[1]}', which mean {part}", "keep one of them")
     if "test" not in parts:
-        raise UserError(f"{path} has a train folder but no test folder", "add test/, or put all images in one folder")
+        rename = "rename the validation folder to test (validation images are then cut off train), or "
+        fix = f"{rename if 'val' in parts else ''}add test/, or put all images in one folder"
+        raise UserError(f"{path} has a train folder but no test folder", fix)
     if not any(file.word for file in masks):
         return _masks_together({part: _in_part(part, images) for part in _PARTS if part in parts}, masks, notes)
     if beside := sum(not file.word for file in (*images, *masks)):
@@ -159,7 +168,7 @@ def _masks_together(
     for part, listed in images.items():
         paired = pair((file.stem for file in listed), left).masks
         parts[part] = (listed, [left.pop(stem) for own in paired.values() for stem in own])
-    notes.append(f"the masks of all parts lie in one folder ({len(masks):,} files)")
+    notes.append(f"the masks of all parts lie in one folder ({these(len(masks), 'file')})")
     next(iter(parts.values()))[1].extend(left.values())
     return parts
 

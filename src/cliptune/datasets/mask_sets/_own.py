@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cliptune.counted import these
 from cliptune.datasets.base import Missing
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_meaning import Wanted
@@ -57,7 +58,7 @@ def load(path: Path, missing: Missing = "refuse", prompt: str | None = None, val
     if (path / ANNOTATIONS).is_dir():
         if prompt is not None:
             raise UserError(f"a prompt with {path}", f"its {ANNOTATIONS}/ has prompts; leave it out")
-        return with_meaning(open_layout(name, path, missing), value)
+        return with_meaning(open_layout(name, path, missing), value, missing)
     notes: list[str] = []
     pairs = _pairs(path, missing, notes)
     if not any(pairs.values()):
@@ -70,7 +71,7 @@ def load(path: Path, missing: Missing = "refuse", prompt: str | None = None, val
         part: [_prompted(listed[key], words.get(key, ()), prompt) for key in listed] for part, listed in pairs.items()
     }
     parts, split = _complete(path, items)
-    return with_meaning(of_files(name, path, parts, split, missing, None, notes), value)
+    return with_meaning(of_files(name, path, parts, split, missing, None, notes), value, missing)
 
 
 def _prompted(item: MaskItem, words: Sequence[str], prompt: str | None) -> MaskItem:
@@ -108,7 +109,7 @@ def _pairs(path: Path, missing: Missing, notes: list[str]) -> dict[str, dict[str
         ]
     for how, number in Counter(how for how, _, _ in differing).items():
         _, image, mask = next(row for row in differing if row[0] == how)
-        many = "1 mask is" if number == 1 else f"{number:,} masks are"
+        many = these(number, "mask is", "masks are")
         notes.append(f"{many} paired by {how}: {printable(mask.name)} with {printable(image.name)}")
     return pairs
 
@@ -177,14 +178,14 @@ def _say_lone(
 
 
 def _count(files: Sequence[File]) -> str:
-    return "1 file has" if len(files) == 1 else f"{len(files):,} files have"
+    return these(len(files), "file has", "files have")
 
 
 def _complete(path: Path, items: Mapping[str, Sequence[MaskItem]]) -> tuple[Mapping[str, Sequence[MaskItem]], str]:
     """All three parts, and a word on where they come from."""
     if "" in items:
         if len(items[""]) < _LEAST:
-            told = f"{path} has {len(items[''])} images with masks, too few to cut off val and test"
+            told = f"{path} has {these(len(items['']), 'image')} with masks, too few to cut off val and test"
             raise UserError(told, f"add some ({_LEAST} at least), or sort them into train, val and test")
         return cut_items(items[""], unit=_path), "made here, 80/10/10"
     if "val" in items:
@@ -209,14 +210,15 @@ def _words(
         UserError: no such columns; an image that is not there, unless `missing` is 'skip'; an empty text; images
             without one, and no `prompt`.
     """
-    listed = path / PROMPTS
-    if not listed.is_file():
+    listed = _prompts_file(path, notes)
+    if listed is None:
         return {}
     known = {_plain(item.image): key for key, item in items.items()} | {_plain(key): key for key in items}
+    loose = _loose(known)
     words, unused = dict[str, list[str]](), 0
     for row in read_table(listed, ("image", "prompt")):
         image, text = row.fields["image"], " ".join(row.fields["prompt"].split())
-        key = known.get(_plain(image))
+        key = known.get(_plain(image)) or loose.get(_stem(image))
         if key is None:
             if missing == "skip":  # it may be one of those left out for want of a mask
                 unused += 1
@@ -228,7 +230,9 @@ def _words(
             raise UserError(f"{listed}:{row.line}: the prompt is empty", "fill it in or remove the line")
         words.setdefault(key, []).append(text)
     if unused:
-        notes.append(f"{listed.name}: {unused:,} lines name no image with a mask; left out")
+        notes.append(
+            f"{listed.name}: left out: {these(unused, 'line that names', 'lines that name')} no image with a mask"
+        )
     if prompt is None and (left := [image for image in items if image not in words]):
         more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
         raise UserError(
@@ -236,6 +240,27 @@ def _words(
             "add a line for each image, or give a prompt for those without",
         )
     return words
+
+
+def _prompts_file(path: Path, notes: list[str]) -> Path | None:
+    """prompts.csv in any case; where there is none, other tables are named in a note."""
+    tables = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in (".csv", ".tsv") and entry.is_file())
+    found = [table for table in tables if table.name.lower() == PROMPTS]
+    if not found and tables:
+        notes.append(f"{printable(tables[0].name)} is not read: prompts stand in {PROMPTS}, with columns image,prompt")
+    return found[0] if found else None
+
+
+def _loose(known: Mapping[str, str]) -> dict[str, str]:
+    """Items by their name without case and ending, as far as that is one item's only."""
+    owners: dict[str, set[str]] = {}
+    for name, key in known.items():
+        owners.setdefault(_stem(name), set()).add(key)
+    return {stem: next(iter(keys)) for stem, keys in owners.items() if len(keys) == 1}
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(_plain(name))[0].casefold()
 
 
 def _plain(name: str) -> str:

@@ -12,7 +12,8 @@ Each rule is asked of what those before it left over, and pairs only what it tel
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 _MASK_WORDS = (
@@ -44,7 +45,11 @@ def pair(images: Iterable[str], masks: Iterable[str]) -> Pairing:
     lone_images -= paired.keys()
     lone_masks -= paired.keys()
     differing: dict[str, str] = {}
-    rules = [*_RULES, ("the same ending or beginning of all masks", _same, _common(lone_images, lone_masks), False)]
+    rules = [
+        *_RULES,
+        ("the same ending or beginning of all masks", _same, _common(lone_images, lone_masks), False),
+        ("the same ending or beginning of all images and of all masks", _bare(lone_images), _bare(lone_masks), False),
+    ]
     for what, of_image, of_mask, several in rules:
         owners, claims = _by_name(lone_images, of_image), _by_name(lone_masks, of_mask)
         for name in owners.keys() & claims.keys():
@@ -121,6 +126,28 @@ def _common(images: Iterable[str], masks: Iterable[str]) -> Name:
     if ending:
         return lambda key: _same(key).removesuffix(ending)
     return lambda key: _same(key).removeprefix(beginning)
+
+
+def _bare(keys: Iterable[str]) -> Name:
+    """Without the ending and beginning that all names have, as far as a separator bounds it.
+
+    >>> _bare(["aachen_1_left", "aachen_2_left"])("aachen_2_left")
+    '2'
+    """
+    names = [_same(key) for key in keys]
+    if len(names) < 2:
+        return _same
+    ending = _beginning([name[::-1] for name in names])[::-1]
+    ending = next((ending[i:] for i in range(len(ending)) if ending[i] in "_-. "), "")
+    names = [name.removesuffix(ending) for name in names]
+    beginning = _beginning(names)
+    beginning = next((beginning[:i] for i in range(len(beginning), 0, -1) if beginning[i - 1] in "_-. /"), "")
+    return lambda key: _same(key).removesuffix(ending).removeprefix(beginning)
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """The letters that all names begin with."""
+    return "".join(letters[0] for letters in takewhile(lambda it: len(set(it)) == 1, zip(*names, strict=False)))
 
 
 _of_image, _of_mask = _wordless(_IMAGE_WORDS), _wordless(_MASK_WORDS)

@@ -5,7 +5,7 @@ the stored sides and is turned with the photo; drawn on the upright one, it is r
 leave both possible; then the other photos of the set decide, or nobody, and a note says so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cliptune.datasets.images import opened, orientation, printable, reduction, turned
-from cliptune.datasets.mask_meaning import Meaning, Wanted, meaning_of
+from cliptune.counted import these
+from cliptune.datasets.base import Missing
+from cliptune.datasets.images import opened, orientation, printable, reduction, regular_bytes, turned
+from cliptune.datasets.mask_meaning import Meaning, Wanted, meaning_of, odd_files
 from cliptune.datasets.mask_values import Survey, read_stored, survey
 from cliptune.datasets.segmentation import PARTS, MaskItem, MaskSet, joined_masks
 from cliptune.datasets.threads import in_threads
@@ -22,20 +24,23 @@ from cliptune.errors import UserError
 
 _HEAD = 1 << 18
 """bytes in which a file's header is looked for before all are read"""
+_WIDTH, _HEIGHT = 256, 257
+"""TIFF's numbers for them"""
 _QUARTER = (5, 6, 7, 8)
 """orientations that swap width and height"""
 
 
-def with_meaning(maskset: MaskSet, value: Wanted = ()) -> MaskSet:
+def with_meaning(maskset: MaskSet, value: Wanted = (), missing: Missing = "refuse") -> MaskSet:
     """Your own images with a reader for their masks, and notes on what was decided; every mask is read once.
 
     Files that cannot be read decide nothing; their reader names them later.
 
     Args:
         value: the number or colour that is marked; () decides by itself.
+        missing: 'skip' leaves out pairs whose masks are not of the others' kind.
 
     Raises:
-        UserError: see `meaning_of`; or no training mask marks anything.
+        UserError: see `meaning_of` and `odd_files`; or no training mask marks anything.
     """
     root = Path(maskset.root)
     items = list(dict.fromkeys(item for part in PARTS for item in getattr(maskset, part)))
@@ -44,11 +49,23 @@ def with_meaning(maskset: MaskSet, value: Wanted = ()) -> MaskSet:
     surveys = {file: facts for file, facts in known if facts is not None}
     if not surveys:
         return maskset
+    if odd := odd_files(surveys, printable(root), value, missing == "skip"):
+        maskset = _without(maskset, odd)
+        surveys = {file: facts for file, facts in surveys.items() if file not in odd}
+        items = [item for item in items if odd.keys().isdisjoint(item.masks)]
     meaning, notes = meaning_of(surveys, printable(root), value)
     turns, said = _turns(root, items, surveys)
     notes += [*_marked_notes(maskset, surveys, meaning), *said]
     read = partial(read_own_mask, root, meaning=meaning, turns=turns)
     return replace(maskset, read_mask=read, meaning=meaning, notes=(*maskset.notes, *notes))
+
+
+def _without(maskset: MaskSet, odd: Mapping[str, str]) -> MaskSet:
+    """The set without the pairs of these mask files, and a note."""
+    kept = {part: tuple(it for it in getattr(maskset, part) if odd.keys().isdisjoint(it.masks)) for part in PARTS}
+    first, what = next(iter(odd.items()))
+    note = f"{_count(odd, 'mask file')} left out with its image, first {printable(first)}, {what}"
+    return replace(maskset, train=kept["train"], val=kept["val"], test=kept["test"], notes=(*maskset.notes, note))
 
 
 def read_own_mask(root: Path, item: MaskItem, meaning: Meaning, turns: Mapping[str, int]) -> np.ndarray:
@@ -87,6 +104,9 @@ def _marked_notes(maskset: MaskSet, surveys: Mapping[str, Survey], meaning: Mean
     empty, full = [file for file in shares if not shares[file]], [file for file in shares if shares[file] == 1]
     if len(empty) > len(shares) / 2:
         notes.append(f"{len(empty):,} of {len(shares):,} mask files mark nothing, first {printable(empty[0])}")
+    if more := [file for file, facts in surveys.items() if facts.more]:
+        told = "has" if len(more) == 1 else "have"
+        notes.append(f"{len(more):,} of {len(surveys):,} mask files {told} several pages or frames: the first is read")
     if full:
         notes.append(f"{len(full):,} of {len(shares):,} mask files are marked all over, first {printable(full[0])}")
     return notes
@@ -128,20 +148,24 @@ def _turns(root: Path, items: Iterable[MaskItem], surveys: Mapping[str, Survey])
     return own | stored, notes
 
 
-def _count(files: Mapping[str, int], what: str) -> str:
-    return f"1 {what} is" if len(files) == 1 else f"{len(files):,} {what}s are"
+def _count(files: Collection[str], what: str) -> str:
+    return these(len(files), f"{what} is", f"{what}s are")
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height before any turn; Pillow tells a TIFF's as they are when it is shown."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
 
 
 def _head(path: Path) -> tuple[tuple[int, int], int]:
     """Width and height as stored, and EXIF's orientation; 1 where there is none or the file cannot be read."""
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-            try:
-                image = opened(head)
-                return image.size, orientation(image) or 1
-            except Exception:  # a TIFF may have its header at the end
-                image = opened(head + file.read())
-                return image.size, orientation(image) or 1
+        try:
+            image = opened(regular_bytes(path, _HEAD))
+            return _stored_size(image), orientation(image) or 1
+        except Exception:  # a TIFF may have its header at the end
+            image = opened(regular_bytes(path))
+            return _stored_size(image), orientation(image) or 1
     except Exception:  # Pillow's readers raise anything on bad bytes; reading the image names the file
         return (0, 0), 1

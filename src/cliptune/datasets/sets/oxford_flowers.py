@@ -17,6 +17,7 @@ from cliptune.datasets.cutting import cut
 from cliptune.datasets.published import PHOTO, Copy, Facts, Row, open_published
 from cliptune.datasets.splits import annotation, read_mat
 from cliptune.errors import UserError
+from cliptune.texts import read_text
 
 FACTS = Facts(
     title="Oxford Flowers 102",
@@ -52,7 +53,8 @@ def _from_labels(copy: Copy) -> dict[str, list[Row]]:
 def _names(copy: Copy) -> dict[int, str]:
     """Names by label, from 1."""
     path = annotation(copy, "cat_to_name.json")
+    text = read_text(path, f"get it again: {FACTS.get}")
     try:
-        return {int(label): str(name) for label, name in json.loads(path.read_text("utf-8")).items()}
-    except (ValueError, AttributeError, OSError, RecursionError) as problem:
+        return {int(label): str(name) for label, name in json.loads(text).items()}
+    except (ValueError, AttributeError, RecursionError) as problem:
         raise UserError(f"{path} is no table of names by number: {problem}", f"get it again: {FACTS.get}") from None
