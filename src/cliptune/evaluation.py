@@ -6,7 +6,8 @@ written; the trained adapter afterwards. Nothing measured here reaches the train
 
 import functools
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,13 @@ from torch.nn import functional
 from transformers import CLIPModel
 
 from cliptune.datasets import open_set
-from cliptune.datasets.base import ImageSet, prompts
+from cliptune.datasets.base import ImageSet, Item, prompts
 from cliptune.datasets.episodes import Episode, Test
 from cliptune.datasets.pixels import Pixels
 from cliptune.export import merge_gap
 from cliptune.files import write_tensors, write_text, write_whole
 from cliptune.methods.base import Adapter, Features
+from cliptune.recipe_presets import is_trained_by_steps
 from cliptune.statistics import harmonic, wilson
 from cliptune.tasks.classify import (
     Predictions,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from cliptune.planning import Plan
 
 RETENTION_DEFAULT = "world/shapes"
+PROBED = 100
+"""most training images of a class that the linear probe beside a run is fitted to"""
 THUMBNAIL = 96
 """pixels, longer side"""
 
@@ -74,7 +78,8 @@ class Evaluation:
     retention: ImageSet | None
     retention_before: Predictions | None
     val_probe: np.ndarray | None
-    """which validation images a linear probe on the backbone's features tells rightly, bool [n]"""
+    """which validation images a linear probe on the backbone's features tells rightly, bool [n]; None where there are
+    none, or nothing is trained by steps"""
     seconds: float
     """spent measuring the backbone"""
 
@@ -100,7 +105,7 @@ class Evaluation:
             features=features,
             retention=held,
             retention_before=_zero_shot_on(plan, plan.backbone.model, held) if held else None,
-            val_probe=_probe(plan, val) if len(val) else None,
+            val_probe=_probe(plan, val) if len(val) and is_trained_by_steps(plan.recipe.method) else None,
             seconds=time.perf_counter() - began,
         )
 
@@ -129,8 +134,9 @@ def evaluate(plan: "Plan", adapter: Adapter, evaluation: Evaluation, folder: Pat
         metrics["validation"] = measure(val, plan.episode.classes)
         metrics["validation_zero_shot"] = measure(evaluation.val_zero_shot, plan.episode.classes)
     validation = {}
-    if val is not None and evaluation.val_zero_shot is not None and evaluation.val_probe is not None:
-        others = {"zero_shot": evaluation.val_zero_shot.correct, "linear_probe": evaluation.val_probe}
+    if val is not None and evaluation.val_zero_shot is not None:
+        others = {"zero_shot": evaluation.val_zero_shot.correct}
+        others |= {} if evaluation.val_probe is None else {"linear_probe": evaluation.val_probe}
         validation = {"on_validation": beside(val.correct, others)}
     for name, each in evaluation.tests.items():
         write_predictions(folder, name, name == next(iter(evaluation.tests)), each, after[name])
@@ -161,11 +167,22 @@ def _on_validation(plan: "Plan", score: Scorer, val: Pixels) -> tuple[Prediction
 def _probe(plan: "Plan", val: Pixels) -> np.ndarray:
     """Which validation images a linear probe on the untouched features of the training images tells rightly."""
     score, found = scorer(plan.backbone, plan.tokens), []
-    for pixels in (plan.pixels(plan.episode.train), val):
+    for pixels in (plan.pixels(_some(plan.episode.train)), val):
         kept: list[Tensor] = []
         _predict(plan, Scorer(remembering(score.features, kept, torch.float32), score.logits), pixels)
         found.append(Features(torch.cat(kept), pixels.labels))
     return ridge_probe(*found)
+
+
+def _some(items: Sequence[Item]) -> list[Item]:
+    """The first `PROBED` of every class."""
+    seen: Counter[int] = Counter()
+    taken = []
+    for item in items:
+        seen[item.label] += 1
+        if seen[item.label] <= PROBED:
+            taken.append(item)
+    return taken
 
 
 def _on_test(

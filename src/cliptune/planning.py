@@ -1,7 +1,7 @@
 """From settings to a plan: recipe → data → protocol → backbone, all of it checked before anything is written."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +36,7 @@ from cliptune.training.early_stopping import refuse_long_warmup, refuse_without_
 from cliptune.training.loop import AnyLesson, Lesson, stream_seed
 from cliptune.training.losses import self_consistency
 from cliptune.training.memory import chunks_for, standing_bytes
-from cliptune.training.mirroring import UNKNOWN, Mirroring, decide
+from cliptune.training.mirroring import UNKNOWN, Mirroring, decided
 
 
 class AnyPlan(Protocol):
@@ -197,6 +197,7 @@ def prepare(
     memory: str | None = None,
     outline: bool = False,
     task: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
 ) -> AnyPlan:
     """Understand and check a run. Cheap mistakes are found before weights are loaded; nothing is written.
 
@@ -207,6 +208,7 @@ def prepare(
         memory: what a step may take, like '2GB'; sets `train.chunk` and `train.text_chunk`.
         outline: a zoo backbone whose weights are out of reach is stood in for by random ones.
         task: classify, segment, or auto: as the recipe says, else segment where the data are images with masks.
+        say: told in words what takes longer than a moment.
 
     Raises:
         UserError: anything a person can mend.
@@ -279,7 +281,7 @@ def prepare(
     mirroring = None
     if final.train.augment == "data" and imageset.augment.kind == "auto" and is_trained_by_steps(final.method):
         stands_in = outline and not backbone.source
-        mirroring = UNKNOWN if stands_in else machine.group.on_main(lambda: decide(imageset, backbone))
+        mirroring = UNKNOWN if stands_in else machine.group.on_main(lambda: decided(imageset, backbone, say))
         final = dataclasses.replace(final, train=dataclasses.replace(final.train, augment=mirroring.augment))
     return Plan(final, backbone, episode, tokens, machine, typed, mirroring, length_notes(tables, final.preset))
 

@@ -182,9 +182,10 @@ def assemble(
     """
     merged, chosen = _layers(tables, options or {}, preset, parameters)
     segments = bool(merged["segment"]) or "segment" in tables
-    _draft(merged, segments)  # before the method's class is imported, and torch with it
+    drafted = _draft(merged, segments)  # before the method's class is imported, and torch with it
     method_class = find_method(str(merged["method"].pop("name")))
-    fill(merged, preset_of(method_class, chosen, merged["segment"] if segments else None))
+    defaults = preset_of(method_class, chosen, merged["segment"] if segments else None)
+    fill(merged, defaults, whole=drafted.shots is None)
     method = settings.build(method_class, merged["method"])
     sections = _sections(merged, segments)
     _refuse_foreign(method, sections)

@@ -4,6 +4,9 @@ paper    the published settings of every method
 small    for small backbones: a rate of its own for every method, and one length for all that descend a gradient
 
 steps = passes · images / batch, not under least_steps and not over most_steps          (docs/decisions/0017)
+
+Where all images are trained on (full-data, domain-generalization, shots = all) the length is 10 epochs, not under
+least_steps: the small preset's passes and its upper limit are for few images.
 """
 
 import math
@@ -99,7 +102,11 @@ def length_notes(tables: Mapping[str, Any], preset: str) -> tuple[str, ...]:
     told = ", ".join(f"train.{key} = {foreign[key]}" for key in says(foreign))
     if not told:
         return ()
-    return (f"{told} is for the {tables['recipe']['preset']} preset; {preset} goes by its own length, --set wins",)
+    keep = " ".join(f"--set train.{key}={foreign[key]}" for key in says(foreign))
+    belong = "belongs" if "," not in told else "belong"
+    ignored = "is" if belong == "belongs" else "are"
+    written = tables["recipe"]["preset"]
+    return (f"{told} {belong} to the {written} preset and {ignored} ignored under {preset}; {keep} keeps it",)
 
 
 def overlay(train: dict[str, Any], options: Mapping[str, Any]) -> None:
@@ -109,16 +116,25 @@ def overlay(train: dict[str, Any], options: Mapping[str, Any]) -> None:
             train.pop(key, None)
 
 
-def fill(merged: Mapping[str, dict[str, Any]], defaults: Mapping[str, Any]) -> None:
+def fill(merged: Mapping[str, dict[str, Any]], defaults: Mapping[str, Any], whole: bool = False) -> None:
     """Put a preset's values where `merged` (table → key → value) has none.
 
     Where a length is given, the preset's own is left out: `train.passes` beside a preset of 30 epochs would do nothing.
+    A limit that is given wins over the preset's other one.
+
+    Args:
+        whole: whether all images are trained on. Epochs are their length, so of the preset's only the floor counts.
     """
-    given = says(merged["train"])
+    train, given = dict(merged["train"]), says(merged["train"])
     for key, value in defaults.items():
         section, _, name = key.rpartition(".")
-        if not (given and section == "train" and name in LENGTHS):
-            merged[section or "method"].setdefault(name, value)
+        if section == "train" and name in LENGTHS and (given or (whole and name in ("passes", "most_steps"))):
+            continue
+        merged[section or "method"].setdefault(name, value)
+    least, most = merged["train"].get("least_steps", 0), merged["train"].get("most_steps", 0)
+    if 0 < most < least and ("least_steps" in train) != ("most_steps" in train):
+        typed = most if "most_steps" in train else least
+        merged["train"]["least_steps"] = merged["train"]["most_steps"] = typed
 
 
 def steps_of(recipe: "Recipe", images: int) -> int:
@@ -127,7 +143,11 @@ def steps_of(recipe: "Recipe", images: int) -> int:
     if train.steps != "auto":
         return train.steps
     shots = recipe.shots
-    if train.epochs or shots is None:
-        return (train.epochs or FULL_DATA_EPOCHS) * -(-images // train.batch)
-    steps = math.ceil(train.passes * images / train.batch) if train.passes else train.steps_per_shot * shots
+    if train.epochs or (shots is None and not train.passes):
+        steps = (train.epochs or FULL_DATA_EPOCHS) * -(-images // train.batch)
+    elif train.passes:
+        steps = math.ceil(train.passes * images / train.batch)
+    else:
+        assert shots is not None
+        steps = train.steps_per_shot * shots
     return max(train.least_steps, min(steps, train.most_steps or steps))

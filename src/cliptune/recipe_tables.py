@@ -68,14 +68,13 @@ class TrainSettings:
     """whole epochs over the training images; 0 goes by passes or steps_per_shot, or is 10 where all images are trained
     on"""
     passes: int = 0
-    """few-shot: steps = this × training images / batch, not under least_steps nor over most_steps; 0 goes by
-    steps_per_shot"""
+    """steps = this × training images / batch, not under least_steps nor over most_steps; 0 goes by steps_per_shot"""
     steps_per_shot: int = 500
     """few-shot: steps = this × shots, however many classes (CLIP-LoRA)"""
     least_steps: int = 0
-    """at least so many steps where they come from passes or steps_per_shot"""
+    """at least so many steps, unless train.steps says how many"""
     most_steps: int = 0
-    """at most so many steps where they come from passes or steps_per_shot; 0 sets no limit"""
+    """at most so many steps, unless train.steps says how many; 0 sets no limit"""
     batch: int = 32
     """images per step; the last batch of an epoch may be smaller"""
     chunk: int = 0

@@ -46,6 +46,19 @@ def mcnemar(fixed: int, broken: int) -> float:
     return min(1.0, 2 * tail / 2**n)
 
 
+def sign_test(more: int, less: int) -> float:
+    """Exact one-sided p: were both equally likely, how often is `more` at least as large as it is?
+
+    Σ C(n, k) / 2ⁿ over k ≤ less, in whole numbers.
+    """
+    n = more + less
+    term = tail = 1
+    for k in range(less):
+        term = term * (n - k) // (k + 1)
+        tail += term
+    return tail / 2**n
+
+
 def paired_bootstrap(differences: Sequence[np.ndarray]) -> tuple[float, float]:
     """95 % interval of the mean of per-image differences.
 

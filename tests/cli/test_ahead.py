@@ -37,7 +37,7 @@ def test_hours_are_told_before_they_pass_and_what_is_shorter(base16: Backbone, f
 
 @pytest.mark.usefixtures("laptop")
 def test_several_seeds_are_counted(base16: Backbone, few_digits, capsys) -> None:
-    plan = plan_for(base16, few_digits, small_method("dora"), train__steps=5)
+    plan = plan_for(base16, few_digits, small_method("dora"), train__steps=2)
     ahead.say_time(plan)
     assert capsys.readouterr().out == ""
     ahead.say_time(plan, runs=10)

@@ -81,7 +81,7 @@ def test_images_with_masks_say_it_too(cliptune: Cliptune) -> None:
 
 def test_a_recipes_length_for_another_preset_is_said(cliptune: Cliptune) -> None:
     said = cliptune("check", "base-to-novel-ast", "--data", "digits", "--preset", "small").done()
-    assert "train.epochs = 20 is for the paper preset" in said.out
+    assert "train.epochs = 20 belongs to the paper preset and is ignored under small" in said.out
     assert cliptune("check", "ast", "--data", "digits", "--preset", "small").done().out.count("is for the") == 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.linear_model import RidgeClassifier
 from torch.nn import functional
 
@@ -81,6 +82,12 @@ class TestBeside:
         found = beside(after, {"zero_shot": other})
         assert found["n"] == 6
         assert found["zero_shot"] == {"accuracy": pytest.approx(5 / 6), "chance": pytest.approx(6 / 32)}
+
+    def test_many_images_are_no_matter(self) -> None:
+        """24,000 images that only one tells rightly, beside scipy's tail of the binomial distribution."""
+        right = np.arange(24_000) < 11_800
+        found = beside(right, {"zero_shot": ~right})["zero_shot"]["chance"]
+        assert found == pytest.approx(float(stats.binom.sf(12_199, 24_000, 0.5)), rel=1e-9)
 
     def test_equal_answers_are_chance(self) -> None:
         same = np.ones(5, dtype=bool)

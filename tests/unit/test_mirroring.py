@@ -12,7 +12,8 @@ from torch.nn import functional
 from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet
 from cliptune.models.backbone import Backbone, load
-from cliptune.training.mirroring import IMAGES, Mirroring, answers, decide, judge, named_like_writing
+from cliptune.training import mirroring
+from cliptune.training.mirroring import IMAGES, Mirroring, answers, decide, decided, judge, named_like_writing
 from tests.conftest import plan_for, small_method
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -41,6 +42,7 @@ class TestNames:
             ("class 07", "class 12"),
             ("A", "b", "Ж"),
             ("letter-a", "letter-b"),
+            ("capital letter n", "small letter n"),
         ],
     )
     def test_numbers_and_letters(self, classes: tuple[str, ...]) -> None:
@@ -51,7 +53,17 @@ class TestNames:
         assert "left or right" in named_like_writing(classes)
 
     @pytest.mark.parametrize(
-        "classes", [("cat", "dog"), ("BMW X5 2007", "lorry"), ("Boeing 747", "kite"), ("bright_star", "cleft")]
+        "classes",
+        [
+            ("cat", "dog"),
+            ("BMW X5 2007", "lorry"),
+            ("Boeing 747", "kite"),
+            ("bright_star", "cleft"),
+            ("Audi S4 Sedan 2012", "BMW X5 SUV 2007"),
+            ("Boeing 737", "Boeing 747"),
+            ("hepatitis A", "hepatitis B"),
+            ("grade I", "grade V"),
+        ],
     )
     def test_other_names(self, classes: tuple[str, ...]) -> None:
         assert named_like_writing(classes) == ""
@@ -95,12 +107,29 @@ class TestAnswers:
     )
     def test_judgement(self, right: int, right_mirrored: int, classes: int, augment: str, by: str) -> None:
         kept, mirrored = np.arange(200) < right, np.arange(200) < right_mirrored
-        found = judge(kept, mirrored, classes)
+        found = judge(kept, mirrored, [str(place % classes) for place in range(200)])
         assert (found.augment, found.by) == (augment, by)
         assert f"{right / 2:.0f} % as they are" in found.why
 
     def test_few_images_do_not_mirror(self) -> None:
-        assert judge(np.ones(8, dtype=bool), np.ones(8, dtype=bool), 2).by == "unsure"
+        assert judge(np.ones(8, dtype=bool), np.ones(8, dtype=bool), ["a", "b"] * 4).by == "unsure"
+
+    def test_a_sure_loss_wins_over_a_small_one(self) -> None:
+        """30 of 192 lost: surely more than 10 % and surely less than 25."""
+        found = judge(np.ones(192, dtype=bool), np.arange(192) >= 30, ["a", "b"] * 96)
+        assert found.lost is not None
+        assert 0.10 <= found.lost[0] < found.lost[1] <= 0.25
+        assert found.augment == "affine"
+        assert "much worse" in found.why
+
+    def test_one_class_among_many_that_turns(self) -> None:
+        names = [f"sign {place // 20}" for place in range(400)]
+        kept = np.ones(400, dtype=bool)
+        mirrored = np.array([name != "sign 7" for name in names])
+        assert judge(kept, kept, names).augment == "photo"
+        found = judge(kept, mirrored, names)
+        assert (found.augment, found.by) == ("affine", "answers")
+        assert "'sign 7'" in found.why
 
 
 class TestDecision:
@@ -129,6 +158,19 @@ class TestDecision:
         ]
         assert plans[0].mirroring == plans[1].mirroring
         assert plans[0].recipe.train.augment == "affine"
+
+    def test_it_is_decided_once_for_the_same_images(self, mini: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+        own = folder_of(open_set("world/digits"), [f"kind {chr(97 + label) * 3}" for label in range(10)], per_class=3)
+        said: list[str] = []
+        first = decided(own, mini, said.append)
+        with monkeypatch.context() as patched:
+            patched.setattr(mirroring, "decide", None)
+            assert decided(open_set("photos"), mini, said.append) == first
+        assert said == ["testing on 20 of your images whether mirroring changes what they show …"]
+        one, other = (Path("photos", item.path) for item in (own.train[0], own.train[-1]))
+        one.write_bytes(other.read_bytes() + b"\0")
+        decided(open_set("photos"), mini, said.append)
+        assert len(said) == 2
 
     def test_an_unreadable_image_is_passed_over(self, mini: Backbone) -> None:
         folder_of(open_set("world/digits"), [f"kind {chr(97 + label) * 3}" for label in range(10)])
@@ -163,7 +205,7 @@ class TestPlans:
         def never(*_: object) -> Mirroring:
             raise AssertionError("decided although it was typed")
 
-        monkeypatch.setattr("cliptune.planning.decide", never)
+        monkeypatch.setattr("cliptune.planning.decided", never)
         own = folder_of(digits, [str(label) for label in range(10)])
         for typed, kind, flip in (("photo", "photo", 0.5), ("crop", "photo", 0.0), ("none", "none", 0.5)):
             plan = plan_for(mini, own, small_method("lora"), train__augment=typed)

@@ -286,8 +286,11 @@ def test_the_essence_is_what_decides_the_result() -> None:
         ({"train.passes": 10, "protocol.shots": 4}, 400, 125),
         ({"train.passes": 10, "train.least_steps": 130, "protocol.shots": 4}, 400, 130),
         ({"train.passes": 10, "train.most_steps": 120, "protocol.shots": 4}, 400, 120),
-        ({"train.epochs": 3, "train.passes": 10, "train.least_steps": 60}, 40, 6),
-        ({"train.passes": 5, "protocol.shots": "all"}, 400, 130),
+        ({"train.epochs": 3, "train.passes": 10}, 40, 6),
+        ({"train.epochs": 3, "train.least_steps": 60}, 40, 60),
+        ({"train.passes": 5, "protocol.shots": "all"}, 400, 63),
+        ({"protocol.shots": "all"}, 400, 130),
+        ({"protocol.shots": "all", "train.most_steps": 50}, 400, 50),
         ({"train.epochs": 3, "train.batch": 32}, 40, 6),
         ({"train.epochs": 3, "train.batch": 32}, 64, 6),
         ({"train.steps": 5, "train.epochs": 3}, 40, 5),
@@ -364,6 +367,18 @@ class TestOneLengthWins:
         text += '[train]\nsteps = "auto"\nepochs = 0\nsteps_per_shot = 10\nleast_steps = 60\n'
         assert steps_of(resolve(write(text)), 500) == 500
 
-    def test_a_ceiling_below_the_floor_is_refused(self) -> None:
+    @pytest.mark.parametrize("protocol", ["few-shot", "full-data"])
+    def test_a_typed_limit_wins_over_the_presets_other_one(self, protocol: str) -> None:
+        options = {"protocol.name": protocol} | ({"protocol.shots": 4} if protocol == "few-shot" else {})
+        assert steps_of(resolve("lora", {**options, "train.most_steps": 30}, "small"), 1000) == 30
+        assert steps_of(resolve("lora", {**options, "train.least_steps": 900}, "small"), 1000) == 900
+
+    def test_a_typed_ceiling_below_a_typed_floor_is_refused(self) -> None:
         with pytest.raises(UserError, match="less than train"):
-            resolve("lora", {"train.most_steps": 30}, "small")
+            resolve("lora", {"train.most_steps": 30, "train.least_steps": 40}, "small")
+
+    @pytest.mark.parametrize(("images", "steps"), [(20, 60), (1000, 320), (100_000, 31_250)])
+    def test_full_data_is_ten_epochs_and_not_under_the_small_presets_floor(self, images: int, steps: int) -> None:
+        assert steps_of(resolve("dora", {"protocol.name": "full-data"}, "small"), images) == steps
+        typed = {"protocol.name": "full-data", "train.passes": 5}
+        assert steps_of(resolve("dora", typed, "small"), images) == math.ceil(5 * images / 32)

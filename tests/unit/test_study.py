@@ -1,6 +1,8 @@
 """Studies as they are written: axes, cases, labels, keys, and what is refused."""
 
+import json
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,8 @@ from cliptune import published
 from cliptune.cli.study import say_ended, say_plan
 from cliptune.errors import UserError
 from cliptune.studies.conduct import Ahead, Told
-from cliptune.studies.estimate import Estimate, extent, step_operations, steps
-from cliptune.studies.pool import Ended, Setting, told_of
+from cliptune.studies.estimate import Estimate, estimates, extent, step_operations, steps
+from cliptune.studies.pool import Ended, Pool, Setting, told_of
 from cliptune.studies.reading import load, read, shipped
 from cliptune.studies.study import Study
 
@@ -231,3 +233,19 @@ def test_what_nobody_can_estimate_is_said_in_plain_words(capsys) -> None:
     job = found.jobs[0]
     say_plan(found, Ahead({job.key: "absent"}, (job,), {job.key: Estimate(None, None, "")}), Setting(), 2, "local")
     assert "  duration unknown, 2 at a time, 1 thread each, memory unknown\n" in capsys.readouterr().out
+
+
+def test_a_finished_run_of_few_shots_tells_of_one_of_many(tmp_path: Path) -> None:
+    """Its measuring is not multiplied by the other's steps."""
+    settings = {"data.name": "digits", "protocol.shots": [1, 16], "evaluate.retention": "none"}
+    rows = [{"label": "LoRA", "recipe": "lora"}]
+    tables = {"study": {"preset": "small"}, "settings": settings, "methods": rows}
+    study, pool = read("s", tables, False, {}), Pool(tmp_path)
+    few, many = study.jobs
+    folder = pool.folder(few)
+    folder.mkdir(parents=True)
+    record = {"status": "finished", "data": {"train": 10}, "seconds": {"train": 6.0, "evaluate": 40.0}}
+    (folder / "run.json").write_text(json.dumps(record))
+    found = estimates([few, many], pool, "", "cpu")[1]
+    assert found.by == "finished runs"
+    assert found.seconds == pytest.approx(3 + steps(many.recipe, 160) * 6 / 60 + 40)

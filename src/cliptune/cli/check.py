@@ -65,7 +65,9 @@ def check(
     from cliptune.models.shortcuts import using
     from cliptune.planning import prepare
 
-    plan = prepare(tables, chosen, preset, device, imageset=opened, memory=memory, outline=True, task=task)
+    plan = prepare(
+        tables, chosen, preset, device, imageset=opened, memory=memory, outline=True, task=task, say=output.say
+    )
     describe_plan(plan)
     ahead.say_model(plan, tables, chosen)
     with using(plan.recipe.shortcuts):
@@ -77,9 +79,11 @@ def check(
         output.say(f"  prompt is longer than {plan.backbone.context} tokens and will be cut: {prompt!r}")
     tensors = f"{these(facts['tensors'], 'tensor')}; inert: {len(facts['inert'])}"
     output.say(f"  {these(len(facts['sites']), 'site')}, {tensors}")
+    steps = f"{these(facts['steps'], 'step')} of {these(plan.recipe.train.batch, 'image')}"
+    took = f"; a step took {facts['step_seconds']:.2f} s" if facts["steps"] else ""
     output.say(
-        f"  {these(facts['steps'], 'step')} of {plan.recipe.train.batch}; a step took {facts['step_seconds']:.2f} s, "
-        f"so about {facts['estimated_seconds'] / 60:.1f} min; peak memory {facts['peak_memory_bytes'] / 1e9:.1f} GB, "
+        f"  {steps if facts['steps'] else 'no steps'}{took}; with all measuring about "
+        f"{facts['estimated_seconds'] / 60:.1f} min; peak memory {facts['peak_memory_bytes'] / 1e9:.1f} GB, "
         f"of the whole run about {facts['estimated_memory_bytes'] / 1e9:.1f} GB"
     )
     if facts["estimated_seconds"] > notes.LONG and (ways := notes.ways_to_less(plan, facts["estimated_seconds"])):
@@ -113,7 +117,7 @@ def _data_alone(
 
 def understood(plan: "AnyPlan") -> dict[str, Any]:
     """Facts about a plan, with the time of one real step on the first batch."""
-    from cliptune.studies.estimate import of_plan
+    from cliptune.studies.estimate import besides_steps, of_plan
     from cliptune.training.loop import fit, phase_steps
 
     lesson, adapter, size = plan.lesson(), plan.attach(), plan.size()
@@ -154,7 +158,7 @@ def understood(plan: "AnyPlan") -> dict[str, Any]:
         "steps": steps,
         "step_seconds": each,
         # What comes before the first step (outputs of frozen parts that are kept) comes once.
-        "estimated_seconds": each * steps + max(0.0, first - each),
+        "estimated_seconds": each * steps + max(0.0, first - each) + besides_steps(plan),
         "peak_memory_bytes": peak,
         "estimated_memory_bytes": max(peak, whole or 0) if plan.machine.device.type == "cpu" else peak,
         "recipe": plan.recipe.tables(),

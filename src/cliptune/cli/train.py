@@ -64,7 +64,9 @@ def train(
 
     def one(seed: int | None = None) -> "Run":
         more = {} if seed is None else {"protocol.seed": seed}
-        plan = prepare(tables, {**chosen, **more}, preset, device, imageset=opened, memory=memory, task=task)
+        plan = prepare(
+            tables, {**chosen, **more}, preset, device, imageset=opened, memory=memory, task=task, say=output.say
+        )
         describe_plan(plan)
         if seed in (None, *numbers[:1]):  # of several, once
             ahead.say_model(plan, tables, chosen)

@@ -71,13 +71,14 @@ def estimates(jobs: Sequence[Job], pool: Pool, root: str, device: str) -> list[E
     return [_estimate(job, known, root, device) for job in jobs]
 
 
-def _estimate(job: Job, known: Mapping[tuple, float], root: str, device: str) -> Estimate:
+def _estimate(job: Job, known: Mapping[tuple, tuple[float, float]], root: str, device: str) -> Estimate:
     recipe = job.recipe
     found = mask_work(recipe, root) if recipe.task == "segment" else class_work(recipe, root)
     if found is None:
         return Estimate(None, None, "unknown")
     if (told := known.get(_kind(job))) is not None:
-        return Estimate(STARTING_SECONDS + told * max(1, found.steps), found.bytes, "finished runs")
+        a_step, measuring = told
+        return Estimate(STARTING_SECONDS + a_step * max(1, found.steps) + measuring, found.bytes, "finished runs")
     return Estimate(_seconds(found, _rate(device)), found.bytes, "arithmetic")
 
 
@@ -106,6 +107,13 @@ def of_plan(plan: AnyPlan) -> Estimate:
     return Estimate(_seconds(work, _rate(plan.machine.device.type, plan.machine.dtype)), work.bytes, "arithmetic")
 
 
+def besides_steps(plan: AnyPlan) -> float:
+    """Seconds of a prepared run that are not its steps: starting, and measuring before and after; 0 if unknown."""
+    work = work_of(plan)
+    rate = _rate(plan.machine.device.type, plan.machine.dtype)
+    return _seconds(replace(work, steps=0), rate) if work else 0.0
+
+
 def steps_within(plan: AnyPlan, seconds: float) -> int:
     """How many steps of a prepared run fit into so many seconds, in tens; 0 where not even ten do."""
     work = work_of(plan)
@@ -129,8 +137,8 @@ def class_work(recipe: Recipe, root: str) -> Work | None:
 
 def _class_work(recipe: Recipe, model: CLIPModel, size: Extent) -> Work:
     total, formed = _sizes(recipe.method, model, size.classes)
-    fitted = any(phase.kind == "closed" for phase in recipe.method.phases())  # from features of every image
-    seen = 2 * size.tests + (size.train + size.val if fitted else 0)
+    # Before and after; and features of every image, for a method fitted to them or the probe beside one that is not.
+    seen = 2 * (size.tests + size.val) + (size.train + size.val if recipe.method.phases() else 0)
     return Work(
         steps(recipe, size.train),
         step_operations(recipe, model, size.classes, total.most),
@@ -144,15 +152,18 @@ def _kind(job: Job) -> tuple:
     return (recipe.task, recipe.model.name, recipe.data.name, recipe.protocol.name, job.row.recipe, recipe.train.batch)
 
 
-def _finished(jobs: Sequence[Job], pool: Pool) -> dict[tuple, float]:
-    """Seconds a step, evaluation included, of runs that are done."""
-    found: dict[tuple, list[float]] = {}
+def _finished(jobs: Sequence[Job], pool: Pool) -> dict[tuple, tuple[float, float]]:
+    """Seconds a step, and of all measuring, of runs that are done: medians by kind."""
+    found: dict[tuple, list[tuple[float, float]]] = {}
     for job in jobs:
         record = pool.record(job)
         if record is not None and record.get("status") == "finished":
-            seconds = sum(record["seconds"].values())
-            found.setdefault(_kind(job), []).append(seconds / max(1, steps(job.recipe, record["data"]["train"])))
-    return {kind: statistics.median(values) for kind, values in found.items()}
+            seconds, taken = record["seconds"], max(1, steps(job.recipe, record["data"]["train"]))
+            found.setdefault(_kind(job), []).append((seconds["train"] / taken, seconds.get("evaluate", 0.0)))
+    return {
+        kind: (statistics.median(a_step for a_step, _ in pairs), statistics.median(rest for _, rest in pairs))
+        for kind, pairs in found.items()
+    }
 
 
 @functools.cache

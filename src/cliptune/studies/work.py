@@ -46,7 +46,7 @@ class Work:
     step_operations: float
     """additions and multiplications of one step"""
     further_operations: float
-    """those of tests and validations"""
+    """those of tests, validations and fits to features"""
     bytes: int
 
 

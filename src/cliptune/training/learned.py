@@ -29,6 +29,7 @@ from torch.nn import functional
 from cliptune.methods.base import Features
 from cliptune.recipe import Recipe
 from cliptune.recipe_presets import is_trained_by_steps
+from cliptune.statistics import sign_test
 
 FALLEN, KNOWN = 0.8, 0.5
 """parts of the loss, see above"""
@@ -72,8 +73,7 @@ def beside(after: np.ndarray, others: Mapping[str, np.ndarray]) -> dict[str, Any
     told: dict[str, Any] = {"n": len(after), "accuracy": float(after.mean())}
     for name, right in others.items():
         worse, better = int((right & ~after).sum()), int((after & ~right).sum())
-        tail = sum(math.comb(worse + better, k) for k in range(worse, worse + better + 1)) / 2 ** (worse + better)
-        told[name] = {"accuracy": float(right.mean()), "chance": tail}
+        told[name] = {"accuracy": float(right.mean()), "chance": sign_test(worse, better)}
     return told
 
 
@@ -141,8 +141,11 @@ def _advice(told: Mapping[str, Any], recipe: Recipe, training: Mapping[str, Any]
     slower = f"lower the learning rate: --set train.lr={lr / 4:g}"
     if loss and loss["last"] > loss["first"]:
         return Advice(slower, slower)
-    longer = f"train longer: --set train.steps={4 * training['steps']}; or at a higher rate: --set train.lr={2 * lr:g}"
-    return Advice(longer, slower)
+    higher = f"a higher learning rate: --set train.lr={2 * lr:g}"
+    if training.get("stopped_early"):
+        patience = 2 * recipe.train.patience
+        return Advice(f"train longer: --set train.patience={patience}; or take {higher}", slower)
+    return Advice(f"train longer: --set train.steps={4 * training['steps']}; or take {higher}", slower)
 
 
 def remarks(told: Mapping[str, Any], advice: Advice) -> list[dict[str, str]]:
@@ -151,8 +154,8 @@ def remarks(told: Mapping[str, Any], advice: Advice) -> list[dict[str, str]]:
     loss, validation = told.get("loss"), told.get("validation", {})
     if loss and loss["hardly_fallen"]:
         course = "has risen" if loss["last"] > loss["first"] else "has hardly fallen"
-        what = f"the training loss {course}: {loss['first']:.2f} → {loss['last']:.2f}, "
-        listed.append({"what": f"{what}where guessing costs {loss['guessing']:.2f}", "fix": advice.unlearned})
+        what = f"the training loss {course}: {loss['first']:.2f} → {loss['last']:.2f} "
+        listed.append({"what": f"{what}(a random guess has a loss of {loss['guessing']:.2f})", "fix": advice.unlearned})
     score = "dice" if "dice" in validation else "accuracy"
     for name, title in TITLES.items():
         other = validation.get(name)
@@ -161,7 +164,7 @@ def remarks(told: Mapping[str, Any], advice: Advice) -> list[dict[str, str]]:
         what = f"on its own {validation['n']:,} validation images it ends below {title}: "
         what += f"{100 * validation[score]:.1f} against {100 * other[score]:.1f} %"
         if other.get("chance", 0.0) >= CHANCE:
-            listed.append({"what": f"{what}, which chance explains", "fix": ""})
+            listed.append({"what": f"{what}; the difference is within chance", "fix": ""})
         else:
             listed.append({"what": what, "fix": advice.worse if name == "zero_shot" else advice.unlearned})
     return listed
