@@ -16,6 +16,7 @@ import torch
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from cliptune.cli import output
 from cliptune.datasets import open_set
 from cliptune.datasets.base import ImageSet
 from cliptune.methods import METHODS
@@ -77,8 +78,9 @@ def few_digits(digits: ImageSet) -> ImageSet:
 
 @pytest.fixture(autouse=True)
 def away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a test writes to the current folder goes to its own temporary one."""
+    """Whatever a test writes to the current folder goes to its own temporary one; no --json of another test counts."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(output, "_json", False)
 
 
 def small_method(name: str, **changes: Any) -> Method:

@@ -1,10 +1,12 @@
 """The same verbs from Python."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
+from cliptune import notes
 from cliptune.datasets.base import ImageSet
 from cliptune.datasets.segmentation import MaskSet
 from cliptune.errors import UserError
@@ -49,6 +51,9 @@ def train(
 
     Images with masks are marked: shots are then images in all.
 
+    Warns (UserWarning) of what the command line notes: a run of hours, what of the data or recipe does not count, class
+    names that are codes, how your own images are varied, a backbone that only guesses, a run that has hardly learned.
+
     Args:
         model: a backbone from `cliptune.load`, a segmenter from `cliptune.load_segmenter`, or its name or folder.
         data: an image set from `cliptune.data`, images with masks from `cliptune.masks`, or their name, folder or CSV.
@@ -91,9 +96,19 @@ def train(
         chosen |= {f"data.{key}": value for key, value in imageset.opened.items()}
     plan = prepare(tables, chosen, preset, device, backbone, imageset)
     folder = user_path(name_of(out, "folder", "")) if out else None
-    with Bar(shown=progress and plan.machine.group.main) as bar:
+    main = plan.machine.group.main
+    _warn(notes.before_run(plan) if main else ())
+    with Bar(shown=progress and main) as bar:
         listeners = [bar.hear] if on_event is None else [bar.hear, on_event]
-        return execute(plan, folder, resume=resume, fresh=fresh, listeners=listeners, track=trackers)
+        run = execute(plan, folder, resume=resume, fresh=fresh, listeners=listeners, track=trackers)
+    _warn(notes.after_run(run) if main else ())
+    return run
+
+
+def _warn(told: Iterable[notes.Note]) -> None:
+    """The command line's notes as warnings, on the line that called `train`."""
+    for note in told:
+        warnings.warn("\n  ".join(note), stacklevel=3)
 
 
 def _tables(method: Any) -> dict[str, dict[str, Any]]:

@@ -46,12 +46,20 @@ def of_masks(maskset: "MaskSet") -> str:
 
 
 def of_run(run: "Run") -> str:
-    """Zero-shot and adapted, a row for each test."""
-    rows = []
+    """Zero-shot and adapted: what leads, then a row for each test; below it what the run's numbers need told."""
+    from cliptune.notes import after_run
+    from cliptune.report.leading import leading_of
+
+    rows: list[tuple[str, ...]] = []
+    lead = leading_of(run.record)
+    if lead is not None:
+        ends = ("" if each is None else f"{100 * each:.1f}" for each in (lead.before, lead.after))
+        rows.append((lead.title, *ends, "", ""))
     for name in run.tests:
         before, after = run.before(name)[run.score], run.metrics[name]
         low, high = (100 * end for end in after["interval"])
         cells = (f"{100 * before:.1f}", f"{100 * after[run.score]:.1f}", f"{low:.1f}–{high:.1f}", f"{after['n']:,}")
         rows.append((name, *cells))
     head = (f"{run.score}, %", "zero-shot", "adapted", "95 %", "images")
-    return table(f"{run.record.get('method', 'run')}: {short(run.folder)}", head, rows)
+    shown = table(f"{run.record.get('method', 'run')}: {short(run.folder)}", head, rows)
+    return shown + "".join(f"<p>Note: {'<br>'.join(map(escape, note))}</p>" for note in after_run(run))

@@ -72,8 +72,12 @@ class Run:
         return cls(folder, model=model)
 
     def __repr__(self) -> str:
-        scores = ", ".join(f"{name} {self.score} {self.metrics[name][self.score]:.3f}" for name in self.tests)
-        return f"Run({short(self.folder)!r}, {scores})"
+        from cliptune.report.leading import leading_of
+
+        lead = leading_of(self.record)
+        first = [] if lead is None else [f"{lead.title} {lead.after:.3f}"]
+        scores = [f"{name} {self.score} {self.metrics[name][self.score]:.3f}" for name in self.tests]
+        return f"Run({short(self.folder)!r}, {', '.join([*first, *scores])})"
 
     def _repr_html_(self) -> str:
         from cliptune.notebook import of_run

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cliptune import published
-from cliptune.cli.check_data import published_name
+from cliptune.cli.check_data import _say_zero_shot, beside_guessing, published_name
 from cliptune.models import zoo
 from tests.command import Cliptune, contents
 from tests.layouts import classification
@@ -47,6 +47,31 @@ def test_faults_are_named(tmp_path: Path, cliptune: Cliptune) -> None:
     assert "looked at 13 of 13 images: 12 RGB" in said.out
     assert "train images of a class: 2 to 3, median 2.5" in said.out
     assert "broken.jpg" in said.out
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "mean", "said"), [(0.75, 0.5, "at chance"), (0.75, 0.2, "below chance"), (0.75, 0.74, None)]
+)
+def test_of_unequal_classes_the_mean_over_them_is_held_against_chance(
+    accuracy: float, mean: float, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An accuracy of 75 % is no knowledge where one class is most of the test."""
+    per_class = {"plain": {"accuracy": 1.0, "n": 180}, "rare": {"accuracy": 0.0, "n": 20}}
+    measured = {
+        "accuracy": accuracy,
+        "interval": (0.69, 0.81),
+        "n": 200,
+        "macro_accuracy": mean,
+        "per_class": per_class,
+    }
+    found = beside_guessing(measured, 2)
+    assert found == {"measure": "mean over classes", "chance": 0.5, "beside_chance": said or ""}
+    about = {"model": "mini", "template": "a photo of a {}.", "published": []}
+    _say_zero_shot({**measured, **found, **about})
+    text = capsys.readouterr().out
+    assert f"mean over classes {100 * mean:.1f} %, accuracy 75.0 % (95 % 69.0–81.0, n = 200); guessing 50.0 %" in text
+    assert ("the backbone does not know these images" in text) == (said is not None)
+    assert said is None or f"note: that is {said}" in text
 
 
 def test_zero_shot_on_the_digits(few: None, cliptune: Cliptune) -> None:

@@ -6,7 +6,7 @@ from statistics import mean, stdev
 import pytest
 
 from cliptune import recipe
-from cliptune.cli.seeds import parse_seeds, report_of
+from cliptune.cli.seeds import named, parse_seeds, report_of
 from cliptune.errors import UserError
 from tests.cli.test_wrong_input import two_lines
 from tests.command import QUICK, Cliptune
@@ -30,10 +30,24 @@ def test_what_is_no_set_of_seeds_is_refused(text: str) -> None:
         parse_seeds(text)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "name"),
+    [((1, 2), "1-2"), ((1, 2, 3, 7), "1-3_7"), ((5, 1), "1_5"), ((2, 4, 6), "2_4_6"), (tuple(range(1, 91)), "1-90")],
+)
+def test_a_page_is_named_after_ranges(seeds: tuple[int, ...], name: str) -> None:
+    assert named(seeds) == name
+
+
+def test_the_page_of_many_scattered_seeds_has_a_name_that_fits() -> None:
+    many, others = tuple(range(1, 2000, 2)), tuple(range(1, 2001, 2))
+    assert len(named(many)) < 100
+    assert len({named(many), named(others[:-2]), named((*many[:-2], 1996, 1999))}) == 3
+
+
 def test_the_report_of_many_seeds_has_a_file_s_name() -> None:
     draft = recipe.draft(recipe.load_tables("lora"), {"data.name": "digits"})
-    assert report_of(draft, (1, 5), None).name.endswith("-seeds-1-5.html")
-    assert report_of(draft, range(1000), None).name.endswith("-seeds-0-to-999-1000.html")
+    assert report_of(draft, (1, 5), None).name.endswith("-seeds-1_5.html")
+    assert report_of(draft, range(1000), None).name.endswith("-seeds-0-999.html")
 
 
 @pytest.mark.parametrize("further", [("--seed", "1"), ("--set", "protocol.seed=1")])
@@ -44,7 +58,10 @@ def test_a_single_seed_beside_them_is_refused(further: tuple[str, str], cliptune
 @pytest.mark.usefixtures("few")
 def test_runs_of_several_seeds_end_in_mean_deviation_and_one_page(cliptune: Cliptune) -> None:
     said = cliptune("train", "lora", "--seeds", "1-2", *QUICK, "--json").done()
-    runs, (test,) = said.json["runs"], said.json["tests"]
+    runs, (first, test) = said.json["runs"], said.json["tests"]
+    assert first["test"] == "mean over classes", "these few digits are unequal"
+    assert first["values"] == [run["metrics"]["test"]["macro_accuracy"] for run in runs]
+    assert said.err.index("mean over classes: ") < said.err.index("test accuracy: ")
     scores = [run["metrics"]["test"]["accuracy"] for run in runs]
     assert [run["seed"] for run in runs] == [1, 2] == said.json["seeds"]
     assert [run["run"] for run in runs] == ["runs/lora-digits-2shot-s1", "runs/lora-digits-2shot-s2"]

@@ -4,6 +4,7 @@ import ast
 import io
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 from PIL import Image
 
 import cliptune
+from cliptune import notes
+from cliptune.cli.main import main
 from cliptune.errors import UserError
+from cliptune.training import learned
 from tests.e2e.test_places import draw, draw_masks
 
 QUICK: dict[str, Any] = {"shots": 2, "settings": {"train.steps": 3, "evaluate.retention": "none"}, "device": "cpu"}
@@ -222,3 +226,53 @@ def test_both_sides_name_as_many_classes() -> None:
 
     for function in (cliptune.Run.predict, Classifier.__init__):
         assert inspect.signature(function).parameters["top"].default == TOP
+
+
+# What is said of a run
+
+
+def told(**more: Any) -> list[str]:
+    """The warnings of one training, each said where `train` was called."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cliptune.train("mini", "photos", "lora", fresh=True, **QUICK, **more)
+    assert {Path(each.filename).name for each in caught} <= {"test_notebook.py"}
+    assert {each.category for each in caught} <= {UserWarning}
+    return [str(each.message) for each in caught]
+
+
+def test_python_warns_of_what_the_command_line_notes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same sentences, once each; studies and the command line do not warn."""
+    draw(Path("photos"), classes=("aGrass", "bField"))
+    (Path("photos") / "aGrass" / "notes.heic").write_bytes(b"")
+    monkeypatch.setattr(notes, "LONG", 0)
+    monkeypatch.setattr(learned, "remarks", lambda *_: [{"what": "the loss stayed", "fix": "train longer"}])
+    found = told()
+    starts = (
+        "left out",
+        "2 of 2 class names are codes",
+        "training images: ",
+        "this will take about",
+        "the loss stayed",
+    )
+    assert [sum(text.startswith(start) for text in found) for start in starts] == [1] * len(starts), found
+    assert found[-1] == "the loss stayed\n  train longer"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        words = ("train", "lora", "--data", "photos", "--model", "mini", "--shots", "2", "--device", "cpu", "--fresh")
+        assert main([*words, "--set", "train.steps=3", "--set", "evaluate.retention=none"]) == 0
+    assert [each for each in caught if each.category is UserWarning] == []
+    printed = "\n".join(line.strip().removeprefix("note: ") for line in capsys.readouterr().out.splitlines())
+    estimate = "this will take about"
+    lines = [line.strip() for text in found for line in text.splitlines() if not line.startswith(estimate)]
+    assert [line for line in lines if line not in printed] == []
+    html = cliptune.Run.open("runs/lora-photos-2shot-s1")._repr_html_()
+    assert html.endswith("<p>Note: the loss stayed<br>train longer</p>")
+
+
+def test_nothing_is_said_where_there_is_nothing_to_say(few: None) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        cliptune.train("mini", "digits", "zero_shot", device="cpu", settings={"evaluate.retention": "none"})

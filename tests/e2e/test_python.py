@@ -32,7 +32,8 @@ def test_the_example(few: None) -> None:
     assert not torch.equal(merged.visual_projection.weight.new_zeros(1), merged.logit_scale)
     assert run.report("report.html") == Path("report.html")
     assert "<html" in Path("report.html").read_text("utf-8")
-    assert repr(run).startswith("Run('runs/dora-digits-2shot-s1', test accuracy 0.")
+    assert repr(run).startswith("Run('runs/dora-digits-2shot-s1', mean over classes 0."), "these digits are unequal"
+    assert ", test accuracy 0." in repr(run)
 
 
 def test_python_and_the_command_line_make_the_same_run(few: None) -> None:

@@ -10,7 +10,8 @@ from cliptune import published
 from cliptune.published.matching import Asked, average
 from cliptune.report.blocks import Table
 from cliptune.report.read import Record, read_record
-from cliptune.studies.pivot import Cell, Field, Line, asked_of, blocks, means_over, pivot
+from cliptune.studies.pivot import Cell, Field, Line, asked_of, pivot, unequal_sets
+from cliptune.studies.pivot_blocks import blocks, means_over
 from cliptune.studies.reading import load, read
 from cliptune.studies.study import Job, Study
 from tests.unit.report_runs import write_run
@@ -316,3 +317,40 @@ def test_the_harmonic_mean_is_the_first_of_three() -> None:
 
 def test_one_missing_run_is_one() -> None:
     assert str(Cell(0.5, None, 1, 1)) == "50.0, 1 run missing"
+
+
+def unequal(study: Study, folder: Path, means: dict[int, float]) -> list:
+    """Runs of seeds on a test whose classes are unequal: the mean over classes of each."""
+    per_class = {"a": {"accuracy": 1.0, "n": 90}, "b": {"accuracy": 0.0, "n": 10}}
+    more = {"n": 100, "per_class": per_class}
+    found = []
+    for job in study.jobs:
+        if (mean := means.get(job.recipe.protocol.seed)) is not None and job.row.label == "ours":
+            metrics = {
+                "test": {"accuracy": 0.9, "macro_accuracy": mean, **more},
+                "zero_shot": {"accuracy": 0.8, "macro_accuracy": 0.4, **more},
+            }
+            found.append((job, record_of(job, folder, 0.9, 0.8, metrics=metrics)))
+    return found
+
+
+def test_the_mean_over_unequal_classes_stands_before_the_accuracy(tmp_path: Path) -> None:
+    study = made_up(**{"data.name": "eurosat", "protocol.seed": [1, 2, 3]})
+    own = dataclasses.replace(study, about=dataclasses.replace(study.about, source=""))
+    table = pivot(own, unequal(own, tmp_path, {1: 0.5, 2: 0.7}))
+    assert [each.title for each in table.fields] == ["EuroSAT, mean over classes", "EuroSAT"]
+    zero, ours = table.lines
+    by_class = table.cells[ours, table.fields[0]]
+    assert (by_class.mean, by_class.runs, by_class.missing, by_class.paper) == (pytest.approx(0.6), 2, 1, None)
+    assert table.cells[zero, table.fields[0]].mean == pytest.approx(0.4)
+    assert table.cells[ours, table.fields[1]].mean == pytest.approx(0.9)
+
+
+def test_a_paper_s_table_has_the_paper_s_measure_and_says_so(tmp_path: Path) -> None:
+    study = made_up(**{"data.name": "eurosat", "protocol.seed": [1, 2]})
+    found = unequal(study, tmp_path, {1: 0.5, 2: 0.7})
+    table = pivot(study, found)
+    assert [each.title for each in table.fields] == ["EuroSAT"]
+    assert unequal_sets(found) == ["EuroSAT"]
+    said = " ".join(block.text for block in blocks(study, table, unequal_sets(found)) if hasattr(block, "text"))
+    assert "Accuracy, as the paper has it. The test classes of EuroSAT are unequal" in said

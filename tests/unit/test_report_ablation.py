@@ -1,11 +1,15 @@
 """Accuracy against a setting: which runs make a line, where the values stand, what is refused."""
 
+import json
+
 import pytest
 
 from cliptune.errors import UserError
 from cliptune.report import plots_ablation
 from cliptune.report.compare import name_all
+from cliptune.report.read import read_record
 from tests.unit.test_report_compare import record
+from tests.unit.test_report_leading import halves_run, unequal_run
 
 
 def ast(k, right="1110", **run):
@@ -86,3 +90,43 @@ class TestFigure:
     def test_table_has_the_same_numbers(self):
         table = plots_ablation.setting_table(named(ast(2), ast(4)), "k")
         assert [cell.text for cell in table.cells[1]] == ["digits", "4", "4", "1", "75.0 %", "one run", "25.0 %"]
+
+
+class TestWhatLeads:
+    def curve(self, folders):
+        runs = name_all([read_record(folder) for folder in folders])[0]
+        drawing = plots_ablation.setting_curve(runs, "train.lr")
+        return drawing, plots_ablation.setting_table(runs, "train.lr")
+
+    def with_rate(self, folder, lr):
+        run = json.loads((folder / "run.json").read_text())
+        run["recipe"]["train"]["lr"] = lr
+        (folder / "run.json").write_text(json.dumps(run))
+        return folder
+
+    def test_the_harmonic_mean_of_base_and_novel(self, tmp_path):
+        reached = {1e-3: ((60, 160), (120, 80)), 1e-4: ((60, 120), (120, 120))}
+        drawing, table = self.curve(
+            [self.with_rate(halves_run(tmp_path / str(lr), *pair), lr) for lr, pair in reached.items()]
+        )
+        [ax] = drawing.figure.axes
+        assert ax.get_ylabel() == "test harmonic mean of base and novel (%)"
+        assert drawing.caption.startswith("Harmonic mean of base and novel by train.lr.")
+        curve = next(line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-")
+        assert list(curve.get_ydata()) == pytest.approx([60.0, 100 * 2 * 0.8 * 0.4 / 1.2])
+        chance = next(line for line in ax.lines if line.get_label() == "chance")
+        assert list(chance.get_ydata()) == pytest.approx([20.0, 20.0]), "five classes a half"
+        assert [column.title for column in table.columns][-4:] == [
+            "harmonic mean of base and novel",
+            "± s.d., points",
+            "zero-shot",
+            "accuracy",
+        ]
+
+    def test_the_mean_over_unequal_classes(self, tmp_path):
+        reached = {1e-3: (176, 16), 1e-4: (190, 10)}
+        drawing, table = self.curve(
+            [self.with_rate(unequal_run(tmp_path / str(lr), (196, 2), right), lr) for lr, right in reached.items()]
+        )
+        assert drawing.figure.axes[0].get_ylabel() == "test mean over classes (%)"
+        assert [cell.text for cell in table.cells[1]][-4:] == ["84.0 %", "one run", "54.0 %", "87.3 %"]

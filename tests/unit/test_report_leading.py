@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from cliptune.cli.progress import forgotten_lines, leading_again, leading_lines
+from cliptune.cli.seeds import lost, together
+from cliptune.notebook import of_run
 from cliptune.report import answer, one_run, resampled
+from cliptune.report.card import model_card
 from cliptune.report.leading import beside_chance, chance_of, is_unequal, leading, scores
 from cliptune.report.read import Record, measure, read_record
 from cliptune.report.remarks import remarks
+from cliptune.report.tables import retention
+from cliptune.runs import Run
+from cliptune.statistics import wilson
+from cliptune.studies.pool import headline
 from tests.unit.report_runs import write_run
 
 
@@ -25,6 +32,7 @@ def scored(labels, guesses):
     found = {
         "accuracy": float(right.mean()),
         "n": len(labels),
+        "interval": wilson(float(right.mean()), len(labels)),
         "macro_accuracy": float(np.mean([each["accuracy"] for each in per_class.values()])),
         "per_class": per_class,
     }
@@ -272,7 +280,67 @@ class TestRemarks:
         assert "Note: the loss stayed. To do: longer." in sentences
 
 
+class TestEverywhereElse:
+    """Several seeds, a study's lines, Python and the model card begin with what leads, too."""
+
+    @pytest.fixture
+    def halves(self, tmp_path):
+        reached = ((60, 160), (120, 80)), ((60, 140), (120, 100))
+        return [
+            Run(halves_run(tmp_path / f"s{seed}", *pair), record=self.told(tmp_path / f"s{seed}"))
+            for seed, pair in enumerate(reached)
+        ]
+
+    @pytest.fixture
+    def unequal(self, tmp_path):
+        folder = unequal_run(tmp_path / "run", (196, 2), (176, 16))
+        return Run(folder, record=self.told(folder))
+
+    def told(self, folder):
+        """run.json with its tests named as a run names them."""
+        run = json.loads((folder / "run.json").read_text())
+        return run | {"tests": {name: {} for name in ("base", "novel", "test") if name in run["metrics"]}}
+
+    def test_several_seeds_of_base_and_novel(self, halves):
+        rows = together(halves)
+        assert [row["test"] for row in rows] == ["harmonic mean of base and novel", "base", "novel"]
+        assert rows[0]["values"] == pytest.approx([2 * 0.8 * 0.4 / 1.2, 2 * 0.7 * 0.5 / 1.2])
+        assert rows[0]["zero_shot"] == pytest.approx(0.4)
+        assert lost(rows) == ["novel classes lost 15.0 points"]
+
+    def test_several_seeds_of_unequal_classes(self, unequal):
+        rows = together([unequal, unequal])
+        assert [row["test"] for row in rows] == ["mean over classes", "test accuracy"]
+        assert (rows[0]["mean"], rows[0]["zero_shot"]) == (pytest.approx(0.84), pytest.approx(0.54))
+        assert lost(rows) == []
+
+    def test_a_study_s_line(self, halves, unequal):
+        assert headline(halves[0].record) == (
+            "harmonic mean of base and novel 53.3 %, base 80.0 %, novel 40.0 % (novel classes lost 20.0 points)"
+        )
+        assert headline(unequal.record) == "mean over classes 84.0 %, test 87.3 %"
+
+    def test_python(self, halves, unequal):
+        assert repr(halves[0]).endswith(
+            "harmonic mean of base and novel 0.533, base accuracy 0.800, novel accuracy 0.400)"
+        )
+        assert repr(unequal).endswith("mean over classes 0.840, test accuracy 0.873)")
+        assert "<tr><td>mean over classes</td><td>54.0</td><td>84.0</td><td></td><td></td></tr>" in of_run(unequal)
+
+    def test_the_model_card(self, unequal):
+        head = next(line for line in model_card(unequal.record).splitlines() if "accuracy |" in line)
+        assert head.startswith("| | mean over classes | accuracy |")
+
+
 class TestForgotten:
+    def test_the_rule_for_at_chance_is_that_of_the_tests(self, tmp_path):
+        """The interval decides, and below chance counts as well."""
+        for before, unknown in ((0.02, True), (0.04, True), (0.05, True), (0.08, False)):
+            kept = {"world/shapes": {"n": 600, "before": before, "after": 0.04, "classes": 24}}
+            [row] = retention(Record(tmp_path, {"retention": kept}))
+            said = beside_chance(measure("before", {"accuracy": before, "n": 600}), 1 / 24)
+            assert row["at_chance"] == bool(said) == unknown
+
     def test_at_chance_nothing_was_forgotten(self, tmp_path):
         kept = {"world/shapes": {"n": 600, "before": 0.04, "after": 0.042, "classes": 24}}
         record = read_record(write_run(tmp_path / "run", steps=1, gallery=False, retention=False))

@@ -335,3 +335,15 @@ class TestCard:
 
     def test_of_an_empty_record(self):
         assert "not measured" in model_card({"task": "segment"})
+
+
+def test_comparisons_tell_of_the_training(tmp_path):
+    noted = {"remarks": [{"what": "the training loss has hardly fallen: 1.00 → 0.99", "fix": "longer"}]}
+    folders = [
+        by_hand(tmp_path / method, method=method, learning=noted, training={"steps": steps, "steps_taken": steps})
+        for method, steps in (("lora", 100), ("dora", 300))
+    ]
+    text = " ".join(segment_several.page_of([read_segment_record(folder) for folder in folders]).verdict.sentences)
+    assert "Training was not equal: " in text
+    assert "lora 100 steps, dora 300 steps." in text
+    assert "Note: lora: the training loss has hardly fallen: 1.00 → 0.99." in text

@@ -170,3 +170,70 @@ def test_chance_is_drawn(tmp_path):
     assert "chance" in first.axes[0].get_legend_handles_labels()[1]
     written = write_report(folders, tmp_path / "all.html")
     assert written[0].is_file()
+
+
+STAYED = "the training loss has hardly fallen: 4.62 → {}, where guessing costs 4.61"
+LONGER = "train longer: --set train.steps=640"
+
+
+class TestTraining:
+    """What runs noted of their training, and that they were not trained alike, is said where they are compared."""
+
+    def run(self, folder, method, seed=1, taken=160, noted=(), **over):
+        told = {"training": {"steps": taken, "steps_taken": taken, "stopped_early": False}}
+        if noted:
+            told["learning"] = {"remarks": [{"what": what, "fix": fix} for what, fix in noted]}
+        name = f"{method}-{over.get('shots', 16)}-{seed}"
+        return write_run(folder / name, method=method, seed=seed, steps=1, gallery=False, **told | over)
+
+    def notes(self, folders):
+        return [text for text in page(folders).verdict.sentences if text.startswith("Note: ")]
+
+    def test_runs_that_have_hardly_learned_are_counted_by_label(self, tmp_path):
+        noted = [
+            self.run(tmp_path, "lora", seed, noted=[(STAYED.format(f"4.5{seed}"), LONGER)] if seed < 3 else ())
+            for seed in (1, 2, 3)
+        ]
+        folders = [*noted, *(self.run(tmp_path, "dora", seed) for seed in (1, 2, 3))]
+        assert self.notes(folders) == [
+            "Note: lora, 2 of 3 runs: the training loss has hardly fallen; in lora-16-1: 4.62 → 4.51, where guessing "
+            f"costs 4.61. To do: {LONGER}."
+        ]
+
+    def test_a_single_run_says_it_in_its_own_words(self, tmp_path):
+        folders = [self.run(tmp_path, "lora", noted=[(STAYED.format("4.50"), LONGER)]), self.run(tmp_path, "dora")]
+        assert self.notes(folders) == [f"Note: lora: {STAYED.format('4.50')}. To do: {LONGER}."]
+
+    def test_several_seeds_of_one_method_say_it_too(self, tmp_path):
+        folders = [self.run(tmp_path, "lora", seed, noted=[(STAYED.format("4.5"), LONGER)]) for seed in (1, 2)]
+        assert self.notes(folders)[0].startswith("Note: lora, 2 of 2 runs: the training loss has hardly fallen; ")
+
+    def test_what_chance_explains_is_not_counted_as_worse(self, tmp_path):
+        below = "on its own 40 validation images it ends below a probe: {} against 60.0 %"
+        noted = [(below.format("50.0") + ", which chance explains", ""), (below.format("20.0"), LONGER)]
+        folders = [self.run(tmp_path, "lora", seed, noted=[noted[seed - 1]]) for seed in (1, 2)]
+        first, second = self.notes(folders)
+        assert first.startswith("Note: lora, 1 of 2 runs: on its own 40 validation images it ends below a probe; ")
+        assert first.endswith("lora-16-1: 50.0 against 60.0 %, which chance explains.")
+        assert second.startswith("Note: lora, 1 of 2 runs: ")
+        assert second.endswith(f"To do: {LONGER}.")
+
+    def test_unequal_training_is_told(self, tmp_path):
+        folders = [self.run(tmp_path, method, taken=taken) for method, taken in (("ast", 500), ("dora", 160))]
+        text = " ".join(page(folders).verdict.sentences)
+        assert "Training was not equal: digits, 16 shots: ast 500 steps, dora 160 steps." in text
+
+    def test_early_stops_and_seeds_are_a_span(self, tmp_path):
+        taken = {"ast": (120, 160), "dora": (160, 160)}
+        folders = [
+            self.run(tmp_path, method, seed, steps[seed - 1]) for method, steps in taken.items() for seed in (1, 2)
+        ]
+        text = " ".join(page(folders).verdict.sentences)
+        assert "Training was not equal: digits, 16 shots: ast 120–160 steps, dora 160 steps." in text
+
+    def test_equal_training_and_methods_without_steps_need_no_word(self, tmp_path):
+        folders = [self.run(tmp_path, method) for method in ("ast", "dora")]
+        folders.append(write_run(tmp_path / "probe", method="linear_probe", steps=1, gallery=False))
+        assert "Training was not equal" not in " ".join(page(folders).verdict.sentences)
+        more = [self.run(tmp_path, method, shots=4, taken=60) for method in ("ast", "dora")]
+        assert "Training was not equal" not in " ".join(page([*folders, *more]).verdict.sentences)

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from cliptune import published
+from cliptune.cli.study import say_ended, say_plan
 from cliptune.errors import UserError
-from cliptune.studies.estimate import estimates, extent, step_operations, steps
-from cliptune.studies.pool import Pool
+from cliptune.studies.conduct import Ahead, Told
+from cliptune.studies.estimate import Estimate, estimates, extent, step_operations, steps
+from cliptune.studies.pool import Ended, Pool, Setting, told_of
 from cliptune.studies.reading import load, read, shipped
 from cliptune.studies.study import Study
 
@@ -208,6 +210,29 @@ def test_the_arithmetic_of_a_step() -> None:
 def test_what_a_study_compares_saw_the_same_images(name: str, small: bool) -> None:
     """CLIP-LoRA's recipes draw as its code does, the others as CoOp does: beside each other they take one sampler."""
     assert len({job.recipe.protocol.sampler for job in load(name, small, {"protocol.seed": 1}).jobs}) == 1
+
+
+def test_an_ended_run_says_that_it_has_hardly_learned(capsys) -> None:
+    job = study().jobs[0]
+    ended = Ended(job, 3.0, told="test 8.0 %", notes=("the training loss has hardly fallen: 4.62 → 4.50",))
+    say_ended(Told(ended, 1, 1, 0.0))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "test 8.0 %" in first
+    assert second == "      note: the training loss has hardly fallen: 4.62 → 4.50"
+
+
+def test_what_an_ended_run_says_is_what_it_wrote() -> None:
+    remarks = [{"what": "the loss stayed", "fix": "longer"}, {"what": ""}]
+    record = {"metrics": {"test": {"accuracy": 0.08}}, "learning": {"remarks": remarks}}
+    assert told_of(study().jobs[0], 1.0, record).notes == ("the loss stayed",)
+    assert told_of(study().jobs[0], 1.0, {}).notes == ()
+
+
+def test_what_nobody_can_estimate_is_said_in_plain_words(capsys) -> None:
+    found = study()
+    job = found.jobs[0]
+    say_plan(found, Ahead({job.key: "absent"}, (job,), {job.key: Estimate(None, None, "")}), Setting(), 2, "local")
+    assert "  duration unknown, 2 at a time, 1 thread each, memory unknown\n" in capsys.readouterr().out
 
 
 def test_a_finished_run_of_few_shots_tells_of_one_of_many(tmp_path: Path) -> None:

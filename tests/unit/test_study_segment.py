@@ -15,7 +15,8 @@ from cliptune.report.papers import facts_of
 from cliptune.report.segment_read import SegmentRecord, read_segment_record
 from cliptune.studies import outcome
 from cliptune.studies.estimate import estimates, sizes
-from cliptune.studies.pivot import Cell, Field, blocks, pivot
+from cliptune.studies.pivot import Cell, Field, pivot
+from cliptune.studies.pivot_blocks import blocks
 from cliptune.studies.pool import Pool, headline
 from cliptune.studies.reading import load, read
 from cliptune.studies.study import Job, Study
@@ -267,7 +268,7 @@ class TestPage:
         assert headline({"metrics": {"test": {"accuracy": 0.7125}}}) == "test 71.2 %"
         halves = {"base": {"accuracy": 0.4}, "novel": {"accuracy": 0.1}, "harmonic_mean": 0.16}
         told = headline({"metrics": halves, "tests": {"base": {}, "novel": {}}})
-        assert told == "harmonic mean 16.0 %, base 40.0 %, novel 10.0 %"
+        assert told == "harmonic mean of base and novel 16.0 %, base 40.0 %, novel 10.0 %"
 
 
 class TestEstimate:

@@ -47,6 +47,7 @@ def check(
 
     Without a method: what the data set's copy holds, its faults, nine thumbnails; --zero-shot measures the backbone.
     """
+    from cliptune import notes
     from cliptune.cli import ahead, early
     from cliptune.errors import UserError
     from cliptune.recipe import load_tables
@@ -85,7 +86,7 @@ def check(
         f"{facts['estimated_seconds'] / 60:.1f} min; peak memory {facts['peak_memory_bytes'] / 1e9:.1f} GB, "
         f"of the whole run about {facts['estimated_memory_bytes'] / 1e9:.1f} GB"
     )
-    if facts["estimated_seconds"] > ahead.LONG and (ways := ahead.ways_to_less(plan, facts["estimated_seconds"])):
+    if facts["estimated_seconds"] > notes.LONG and (ways := notes.ways_to_less(plan, facts["estimated_seconds"])):
         output.say(f"  shorter: {'; '.join(ways)}")
     if not plan.backbone.source:
         output.say("  no weights at hand: shapes, sites and times are right, the model knows nothing")

@@ -93,13 +93,23 @@ def zero_shot_of(imageset: "ImageSet", recipe: Any, device: str) -> dict[str, An
         "interval": seen["interval"],
         "n": seen["n"],
         "macro_accuracy": seen["macro_accuracy"],
-        "chance": 1 / len(imageset.classes),
+        **beside_guessing(seen, len(imageset.classes)),
         "published": [
             {"source": each.source, "accuracy": each.value / 100, "difference": seen["accuracy"] - each.value / 100}
             for each in told
         ],
         "agrees": any(abs(100 * seen["accuracy"] - each.value) <= AGREES for each in told) if told else None,
     }
+
+
+def beside_guessing(measured: Mapping[str, Any], classes: int) -> dict[str, Any]:
+    """What is held against guessing, what guessing reaches, and whether the first is no better; as for runs."""
+    from cliptune.report import read
+    from cliptune.report.leading import TITLES, beside_chance, is_unequal
+
+    found, chance = read.measure("test", measured), 1 / classes
+    title = TITLES["class mean" if found is not None and is_unequal(found) else "accuracy"]
+    return {"measure": title, "chance": chance, "beside_chance": beside_chance(found, chance)}
 
 
 def published_name(model: Any) -> str:
@@ -178,12 +188,13 @@ def _rows(faults: Any, between: str) -> Iterator[str]:
 
 def _say_zero_shot(found: Mapping[str, Any]) -> None:
     low, high = found["interval"]
+    by_class = found["measure"] != "accuracy"
+    first = f"{found['measure']} {100 * found['macro_accuracy']:.1f} %, accuracy " if by_class else ""
     output.say(
-        f"  zero-shot, {found['model']}, {found['template']!r}: {100 * found['accuracy']:.1f} % "
+        f"  zero-shot, {found['model']}, {found['template']!r}: {first}{100 * found['accuracy']:.1f} % "
         f"(95 % {100 * low:.1f}–{100 * high:.1f}, n = {found['n']:,}); guessing {100 * found['chance']:.1f} %"
     )
-    if low <= found["chance"]:
-        said = "below chance" if high < found["chance"] else "at chance"
+    if said := found["beside_chance"]:
         output.say(f"  note: that is {said}: the backbone does not know these images by these names")
         output.say("        try other names (--set data.names=names.json) or prompts (--set data.template=…)")
     if not found["published"]:

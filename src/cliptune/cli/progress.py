@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cliptune import notes
 from cliptune.cli import output
+from cliptune.cli.ahead import say
 from cliptune.cli.output import count, percent
 from cliptune.counted import these
-from cliptune.datasets.coded_names import Coded, coded
-from cliptune.datasets.episodes import Episode
 from cliptune.files import short
 from cliptune.progress import Bar, note_of
 from cliptune.recipe_presets import is_trained_by_steps
-from cliptune.report.leading import HALVES, leading, told_unequal
+from cliptune.report.leading import HALVES, leading, lost, told_unequal
 from cliptune.report.read import Record, RunFolder
-from cliptune.report.remarks import fixes_once, remarks_on_numbers, written
 from cliptune.report.tables import every_test, retention
 from cliptune.statistics import harmonic
 from cliptune.training.events import Event, PhaseEnded, Started, Step, Validated
@@ -69,44 +68,26 @@ class Progress:
             output.say(f"  {event.phase} {event.step}/{event.steps} · {note_of(event)} · {left:.0f} s left")
 
 
-def codes_in(plan: "AnyPlan") -> Coded | None:
-    """Class names of somebody's own images that are codes and no words."""
-    episode = plan.episode
-    if not isinstance(episode, Episode) or not episode.imageset.source:
-        return None
-    return coded(episode.classes, episode.template)
-
-
 def describe_plan(plan: "AnyPlan") -> None:
     """What was understood, in a few lines."""
     recipe, backbone, size = plan.recipe, plan.backbone, plan.size()
     numbers = count(size.most) if size.exact is not None else f"{count(size.least)} to {count(size.most)}"
     output.say(plan.summary())
-    for note in (*plan.episode.notes, *plan.notes):
-        output.say(f"note: {note}")
-    if (codes := codes_in(plan)) is not None:
-        output.say(f"note: {codes.what}")
-        output.say(f"      {codes.fix}")
+    for note in notes.of_plan(plan):
+        say(note)
     output.say(
         f"{recipe.method.title} on {backbone.name} ({count(backbone.parameters)} parameters) · trains {numbers} "
         f"({100 * size.most / backbone.parameters:.2f} %)"
     )
     if is_trained_by_steps(recipe.method):
-        say_training_images(plan)
+        for place, line in enumerate(notes.training_images(plan)):
+            output.say(f"{'  ' if place else ''}{line}")
     train = recipe.train
     parts = [these(number, what) for number, what in ((train.chunk, "image"), (train.text_chunk, "prompt")) if number]
     output.say(
         f"{recipe.preset} preset · {plan.machine.device}, {plan.machine.dtype}"
         + (f" · steps in parts of {' and '.join(parts)}" if parts else "")
     )
-
-
-def say_training_images(plan: "AnyPlan") -> None:
-    """How the training images are varied, and what decided it."""
-    output.say(f"training images: {plan.augment().told()}")
-    if plan.mirroring is not None:
-        other = "affine" if plan.augment().flip and plan.augment().kind == "photo" else "photo"
-        output.say(f"  because {plan.mirroring.why}; --set train.augment={other} overrides")
 
 
 def leading_lines(record: Record) -> list[str]:
@@ -119,12 +100,9 @@ def leading_lines(record: Record) -> list[str]:
         line += f"   {100 * lead.gain:+.1f} points"
     main = record.after()
     why = [told_unequal(main)] if lead.kind == "class mean" and main else []
-    lost = [
-        f"{row['test']} classes lost {-100 * row['gain']:.1f} points"
-        for row in every_test(record)
-        if lead.kind == "harmonic mean" and row["test"] in HALVES and row["gain"] is not None and row["gain"] < 0
-    ]
-    return [line + (f" ({', '.join(lost)})" if lost else ""), *why]
+    gains = {row["test"]: row["gain"] for row in every_test(record)} if lead.kind == "harmonic mean" else {}
+    fallen = lost(gains)
+    return [line + (f" ({', '.join(fallen)})" if fallen else ""), *why]
 
 
 def leading_again(found: Mapping[str, Any]) -> list[str]:
@@ -175,11 +153,8 @@ def describe_result(run: "Run") -> None:
         output.say(f"  known against unknown, AUROC: zero-shot {percent(was)} → after {percent(now)}")
     for line in forgotten_lines(folder):
         output.say(f"  {line}")
-    listed = written(folder) if run.task == "segment" else remarks_on_numbers(Record(run.folder, record))
-    for remark in fixes_once(listed):
-        output.say(f"  note: {remark.what}")
-        if remark.fix:
-            output.say(f"        {remark.fix}")
+    for note in notes.after_run(run):
+        say(note, "  ")
     gap, peak = record.get("merge_gap"), record.get("peak_memory_bytes")
     output.say(
         f"  {record['seconds']['train']:.1f} s training, {record['seconds']['evaluate']:.1f} s measuring"

@@ -1,5 +1,6 @@
 """`cliptune train --seeds 1-3`: the same run with several seeds, one after another, and what they say together."""
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """seeds of one call"""
-NAMED = 12
-"""seeds that the name of their report lists: with more it would be no file name"""
+MOST_NAMED = 60
+"""characters of a file's name that tell the seeds"""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -70,8 +71,21 @@ def report_of(draft: "Recipe", seeds: Sequence[int], out: Path | None) -> Path:
 
     if out is not None:
         return user_path(out) / "report.html"
-    listed = "-".join(map(str, seeds)) if len(seeds) <= NAMED else f"{seeds[0]}-to-{seeds[-1]}-{len(seeds)}"
-    return Path(f"{run_name(draft).rpartition('-s')[0]}-seeds-{listed}.html")
+    return Path(f"{run_name(draft).rpartition('-s')[0]}-seeds-{named(seeds)}.html")
+
+
+def named(seeds: Sequence[int]) -> str:
+    """Seeds as a part of a file's name: '1-3_7'; of many that are scattered, how many, the ends and a hash."""
+    ranges: list[list[int]] = []
+    for seed in sorted(seeds):
+        if ranges and seed == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [seed]
+        else:
+            ranges.append([seed])
+    text = "_".join("-".join(map(str, ends)) for ends in ranges)
+    if len(text) <= MOST_NAMED:
+        return text
+    return f"{len(seeds)}-of-{min(seeds)}-{max(seeds)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def in_turn(seeds: Sequence[int], train_one: Callable[[int], "Run"], report: Path) -> dict[str, Any]:
@@ -95,6 +109,8 @@ def in_turn(seeds: Sequence[int], train_one: Callable[[int], "Run"], report: Pat
             f"seeds), zero-shot {100 * row['zero_shot']:.1f} %; "
             + ", ".join(f"seed {seed} {100 * value:.1f}" for seed, value in zip(seeds, row["values"], strict=True))
         )
+    for text in lost(rows):
+        output.say(f"{text}, mean of {len(seeds)} seeds")
     files = write_report([run.folder for run in runs], report)
     output.say(str(report))
     return {
@@ -107,22 +123,32 @@ def in_turn(seeds: Sequence[int], train_one: Callable[[int], "Run"], report: Pat
 
 
 def together(runs: Sequence["Run"]) -> list[dict[str, Any]]:
-    """Of every test the scores of all runs, their mean and sample standard deviation, and the mean before training."""
-    from cliptune.statistics import mean_and_deviation
+    """What leads the runs, where that is not a test's own measure, then every test: `_row` of each."""
+    from cliptune.report.leading import leading_of
 
     rows = []
+    leads = [lead for run in runs if (lead := leading_of(run.record)) and lead.after is not None]
+    if len(leads) == len(runs) and len({lead.kind for lead in leads}) == 1:
+        rows.append(_row(leads[0].title, [lead.after for lead in leads], [lead.before for lead in leads]))
+    score = "Dice" if runs[0].score == "dice" else runs[0].score
     for name in runs[0].tests:
         values = [run.metrics[name][run.score] for run in runs]
         before = [run.before(name)[run.score] for run in runs]
-        mean, deviation = mean_and_deviation(values)
-        score = "Dice" if runs[0].score == "dice" else runs[0].score
-        rows.append(
-            {
-                "test": name if name != "test" else f"test {score}",
-                "values": values,
-                "mean": mean,
-                "deviation": deviation,
-                "zero_shot": mean_and_deviation(before)[0],
-            }
-        )
+        rows.append(_row(name if name != "test" else f"test {score}", values, before))
     return rows
+
+
+def _row(title: str, values: Sequence[Any], before: Sequence[Any]) -> dict[str, Any]:
+    """The values of all runs, their mean and sample standard deviation, and the mean before training."""
+    from cliptune.statistics import mean_and_deviation
+
+    mean, deviation = mean_and_deviation(values)
+    zero_shot, _ = mean_and_deviation([value for value in before if value is not None])
+    return {"test": title, "values": list(values), "mean": mean, "deviation": deviation, "zero_shot": zero_shot}
+
+
+def lost(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Of base and novel classes, by the means, what fell."""
+    from cliptune.report import leading
+
+    return leading.lost({row["test"]: row["mean"] - row["zero_shot"] for row in rows})

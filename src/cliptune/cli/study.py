@@ -135,8 +135,10 @@ def say_plan(study: "Study", plan: "Ahead", setting: "Setting", workers: int, en
     each = f"{words.these(setting.threads, 'thread')} each"
     where = f"{workers} at a time, {each}" if engine == "local" else f"one after another; on a Ray cluster, {each}"
     if plan.todo:
-        long = words.seconds(seconds) if seconds is not None else "nobody knows how long"
-        output.say(f"  about {long} {where}, {words.size(size)} a run; right within a factor of two")
+        long = f"about {words.seconds(seconds)}" if seconds is not None else "duration unknown"
+        off = "; these estimates may be off by a factor of two" if seconds is not None else ""
+        room = f"{words.size(size)} a run" if size is not None else "memory unknown"
+        output.say(f"  {long}, {where}, {room}{off}")
 
 
 def say_runs(study: "Study", plan: "Ahead") -> None:
@@ -159,6 +161,8 @@ def say_ended(told: "Told") -> None:
     left = f"; about {words.seconds(told.left_seconds)} left" if told.done < told.of else ""
     what = ended.told if ended.error is None else f"failed: {ended.error[0]}"
     output.say(f"  [{told.done}/{told.of}] {ended.job}: {what}, {words.seconds(ended.seconds)}{left}")
+    for note in ended.notes:
+        output.say(f"      note: {note}")
 
 
 def facts(study: "Study", plan: "Ahead", pool: "Pool") -> dict[str, Any]:

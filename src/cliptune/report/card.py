@@ -1,4 +1,4 @@
-"""The model card: README.md of an adapter folder, from run.json alone. Standard library only."""
+"""The model card: README.md of an adapter folder, from run.json alone."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from cliptune.report import words
 from cliptune.report.card_parts import backbone, bullets, data_rows, environment, front, inline, table, trained
 from cliptune.report.card_segment import segment_card
+from cliptune.report.leading import Leading, leading_of
 from cliptune.report.segment_words import SEGMENT
 
 CARD = """\
@@ -84,7 +85,7 @@ def classify_card(run: Mapping[str, Any]) -> str:
         model=inline(model.get("name") or "an unnamed backbone"),
         data=inline(data.get("name") or "unnamed data"),
         shots=_shots(run),
-        results=_results(metrics),
+        results=_results(metrics, leading_of(run)),
         retention=_retention(table(run, "retention")),
         folder=inline(name),
         gap="" if gap is None else f"; relative gap in the logits {gap:.1e}",
@@ -106,19 +107,22 @@ def _shots(run: Mapping[str, Any]) -> str:
     return f"{many}{held_out}, seed {words.plain(run.get('seed'))}"
 
 
-def _results(metrics: Mapping[str, Any]) -> str:
-    lines = ["| | accuracy | 95 % interval | images | mean over classes | calibration error |", "|" + " --- |" * 6]
+def _results(metrics: Mapping[str, Any], lead: Leading | None) -> str:
+    """Every test; the mean over classes is the first column where it leads."""
+    heads = ["accuracy", "95 % interval", "images", "mean over classes", "calibration error"]
+    by_class = lead is not None and lead.kind == "class mean"
+    order = [3, 0, 1, 2, 4] if by_class else [0, 1, 2, 3, 4]
+    lines = [f"| | {' | '.join(heads[place] for place in order)} |", "|" + " --- |" * 6]
     lines += _together(metrics, "harmonic_mean", "harmonic mean of base and novel")
     for title, found in _measured(metrics):
         cells = (
-            title,
             words.percent(found.get("accuracy")),
             words.interval(found.get("interval")),
             words.count(found.get("n")),
             words.percent(found.get("macro_accuracy")),
             words.percent(found.get("ece")),
         )
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join([title, *(cells[place] for place in order)]) + " |")
     return "\n".join([*lines, *_together(metrics, "open_set", "AUROC, known or unknown")])
 
 

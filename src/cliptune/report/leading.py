@@ -10,7 +10,8 @@ somebody who guesses all classes alike.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -112,6 +113,24 @@ def _scores_of_halves(run: Record) -> Scores | None:
     ]
     paths = (*(f"base/{path}" for path in base.paths), *(f"novel/{path}" for path in novel.paths))
     return Scores(paths, np.concatenate(values), np.concatenate([base.by_image, novel.by_image]))
+
+
+def leading_of(run: Mapping[str, Any]) -> Leading | None:
+    """What leads a run, by its run.json alone, where that is not the measure of its tests itself; else None."""
+    if run.get("task") == "segment":
+        return None
+    lead = leading(Record(Path(), run))
+    return None if lead.kind == "accuracy" or lead.after is None else lead
+
+
+def lost(gains: Mapping[str, float | None]) -> list[str]:
+    """'novel classes lost 3.2 points', of base and novel what fell.
+
+    Args:
+        gains: by test, fractions.
+    """
+    fallen = [(half, gain) for half in HALVES if (gain := gains.get(half)) is not None and gain < 0]
+    return [f"{half} classes lost {-100 * gain:.1f} points" for half, gain in fallen]
 
 
 def class_sizes(measure: Measure) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Accuracy against one setting's value, a line a data set or label: CLIP-AST's figure 4, for any setting."""
+"""Accuracy, or what leads its place, against a setting's value, a line a data set or label: CLIP-AST's figure 4."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from cliptune.report.blocks import Drawing, Table
 from cliptune.report.captions import bars, mean_and_spread, shots_cell, spread, where
 from cliptune.report.compare import Named, Place, flatten, labels, shots_text
 from cliptune.report.read import Record
+from cliptune.report.several_leading import as_drawn, measured_as, with_leading
 from cliptune.report.tables import Column, Row
 from cliptune.statistics import mean_and_deviation
 
@@ -71,24 +72,21 @@ def lines(runs: Sequence[Named], key: str) -> list[str]:
 
 
 def _row(line: str, place: Place, shots: int | None, found: Sequence[tuple[Named, Any]]) -> Row:
+    """What leads its runs under 'accuracy', and the accuracy itself under 'plain'."""
     after = [measured.accuracy for each, _ in found if (measured := each.record.after())]
-    before = [measured.accuracy for each, _ in found if (measured := each.record.before())]
-    only = found[0][0].record.after() if len(found) == 1 else None
-    mean, deviation = mean_and_deviation(after)
     first = found[0][0].record.after()
-    return {
+    row = {
         "line": line,
         "label": line,
         **place._asdict(),
         "shots": shots,
         "value": found[0][1],
         "runs": len(after),
-        "accuracy": mean,
-        "deviation": deviation,
-        "interval": only.interval if only else None,
+        "plain": mean_and_deviation(after)[0],
         "n": first.n if first else None,
-        "zero_shot": mean_and_deviation(before)[0],
     }
+    [drawn] = as_drawn(with_leading([row], [Named(line, each.cell, each.record) for each, _ in found]))
+    return drawn
 
 
 def numeric(rows: Sequence[Row]) -> bool:
@@ -97,7 +95,7 @@ def numeric(rows: Sequence[Row]) -> bool:
 
 
 def setting_curve(runs: Sequence[Named], key: str, name: str = "", title: str = "") -> Drawing:
-    """Accuracy (mean ± s.d. over seeds) against the values of `key`.
+    """Accuracy, or what leads (mean ± s.d. over seeds), against the values of `key`.
 
     Args:
         key: dotted, as in the recipe ('train.lr', 'method.k'); the method's own also bare ('k').
@@ -114,9 +112,15 @@ def setting_curve(runs: Sequence[Named], key: str, name: str = "", title: str = 
     return Drawing(
         name or f"setting-{key.replace('.', '-').replace('_', '-')}",
         draw(rows, title or key),
-        f"Accuracy by {title or key}. {bars(rows)}{zero_shot}{axis}",
+        f"{headed(rows)} by {title or key}. {bars(rows)}{zero_shot}{axis}",
         "; ".join(f"{row['line']} at {words.plain(row['value'])}: {mean_and_spread(row)}" for row in rows),
     )
+
+
+def headed(rows: Sequence[Row]) -> str:
+    """What the rows show, as a heading begins."""
+    measured = measured_as(rows)
+    return measured[0].upper() + measured[1:]
 
 
 def logarithmic(rows: Sequence[Row]) -> bool:
@@ -148,7 +152,7 @@ def draw(rows: Sequence[Row], title: str) -> Figure:
     if not ordered:
         ax.set_xlim(-0.5, len(ticks) - 0.5)
     ax.set_xlabel(title)
-    ax.set_ylabel("test accuracy (%)")
+    ax.set_ylabel(f"test {measured_as(rows)} (%)")
     plots_compare.legend_below(figure, ax)
     return figure
 
@@ -161,7 +165,7 @@ def _places(rows: Sequence[Row], ordered: bool) -> dict[str, float]:
 
 
 def _zero_shot(ax: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
-    """One dotted line a set of test images; in a line's colour where there are several."""
+    """One dotted line a set of test images, in a line's colour where there are several; what guessing reaches."""
     by_place: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         if row["zero_shot"] is not None:
@@ -173,19 +177,24 @@ def _zero_shot(ax: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         label = f"zero-shot, {found[0]['data']}" if several else "zero-shot"
         dots = (0, (1, 1 + 2 * (index % 4)))
         ax.axhline(100 * (mean or 0.0), color=colour, linestyle=dots, linewidth=1.4, label=label, zorder=1)
+    chance = {row["chance"] for row in rows}
+    if len(chance) == 1 and (value := chance.pop()) is not None:
+        ax.axhline(100 * value, color=theme.NEUTRAL, linestyle=theme.CHANCE_DASH, linewidth=1.0, label="chance")
 
 
 def setting_table(runs: Sequence[Named], key: str) -> Table:
     """The numbers of `setting_curve`."""
     rows = setting_rows(runs, key)
+    plain = {row["lead"] for row in rows} == {"accuracy"}
     columns = (
         Column("line", "runs of"),
         *where(rows),
         Column("shots", "shots", shots_cell),
         Column("value", key),
         Column("runs", "runs", words.count),
-        Column("accuracy", "mean", words.percent),
+        Column("accuracy", "mean" if plain else measured_as(rows), words.percent),
         Column("deviation", "± s.d., points", spread),
         Column("zero_shot", "zero-shot", words.percent),
+        *([] if plain else [Column("plain", "accuracy", words.percent)]),
     )
-    return Table(f"Accuracy by {key}", columns, rows)
+    return Table(f"{headed(rows)} by {key}", columns, rows)

@@ -1,13 +1,17 @@
 """What somebody should know before reading a run's numbers, each with what to do about it; from run.json alone."""
 
+import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
+from cliptune.counted import span, these
 from cliptune.datasets.coded_names import Coded, coded
 from cliptune.report import words
 from cliptune.report.blocks import Verdict
+from cliptune.report.compare import Cell, Named, Place, shots_text, told_apart
 from cliptune.report.leading import beside_chance, chance_of
 from cliptune.report.read import Record, RunFolder
 
@@ -15,6 +19,10 @@ PROMPT_FIX = (
     "give the classes the names people call them (--set data.names=names.json) or another prompt "
     "(--set data.template='a close-up of {}.'), and look at cliptune train linear_probe, which needs no names"
 )
+
+
+MOST_UNEQUAL = 4
+"""places and numbers of shots whose unequal training is told"""
 
 
 class Remark(NamedTuple):
@@ -46,6 +54,54 @@ def remarks_on_data(records: Sequence[Record]) -> list[Remark]:
     return list(listed.values())
 
 
+def remarks_on_training(runs: Sequence[Named]) -> list[Remark]:
+    """What several runs noted of their training (`written`): of each label how many, and the first's numbers."""
+    several = len({run.record.data for run in runs}) > 1
+    names = [f"{run.label}, {run.record.data}" if several else run.label for run in runs]
+    total = Counter(names)
+    found: dict[tuple[str, str, bool], list[tuple[RunFolder, Remark]]] = defaultdict(list)
+    for name, run in zip(names, runs):
+        for remark in written(run.record):
+            kind = re.sub(r"[\d,.]+", "", remark.what.partition(": ")[0])
+            found[(name, kind, bool(remark.fix))].append((run.record, remark))
+    listed = []
+    for (name, _, _), noted_by in found.items():
+        record, first = noted_by[0]
+        if total[name] == 1:
+            listed.append(Remark(f"{name}: {first.what}", first.fix))
+            continue
+        head, _, numbers = first.what.partition(": ")
+        where = f"; in {record.name}: {numbers}" if numbers else ""
+        listed.append(Remark(f"{name}, {len(noted_by)} of {these(total[name], 'run')}: {head}{where}", first.fix))
+    return listed
+
+
+def unequal_training(runs: Sequence[Named]) -> list[str]:
+    """One sentence where labels that are compared on the same episode took different numbers of steps."""
+    taken: dict[tuple[Place, int | None], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    in_cell: dict[Cell, set[int]] = defaultdict(set)
+    for run in runs:
+        if steps := words.number(run.record.section("training").get("steps_taken")):
+            taken[(run.cell.place, run.cell.shots)][run.label].append(int(steps))
+            in_cell[run.cell].add(int(steps))
+    unequal = list(dict.fromkeys((cell.place, cell.shots) for cell, steps in in_cell.items() if len(steps) > 1))
+    places = list(dict.fromkeys(run.cell.place for run in runs))
+    told = []
+    for place, shots in unequal[:MOST_UNEQUAL]:
+        where = told_apart(place, places) if len(places) > 1 else place.data
+        each = ", ".join(f"{label} {span(steps, 'step')}" for label, steps in taken[(place, shots)].items())
+        told.append(f"{where}, {shots_text(shots)}: {each}")
+    if len(unequal) > MOST_UNEQUAL:
+        told.append(f"and {len(unequal) - MOST_UNEQUAL} more")
+    return [f"Training was not equal: {'; '.join(told)}."] if told else []
+
+
+def with_training(verdict: Verdict, runs: Sequence[Named]) -> Verdict:
+    """A comparison's verdict with what is to be known of how its runs were trained."""
+    sentences = (*verdict.sentences, *unequal_training(runs))
+    return noted(replace(verdict, sentences=sentences), remarks_on_training(runs))
+
+
 def remarks_on_zero_shot(record: Record) -> list[Remark]:
     """Zero-shot at or below chance, test by test."""
     listed, fix = [], "" if codes_of(record) else PROMPT_FIX
@@ -58,7 +114,7 @@ def remarks_on_zero_shot(record: Record) -> list[Remark]:
             what = (
                 f"zero-shot{on} is {said} ({words.percent(before.accuracy)}; guessing among "
                 f"{words.these(round(1 / chance), 'class', 'classes')} reaches {words.percent(chance)}): the backbone "
-                "does not know these images by these names, so points gained over it say little"
+                "does not know these images by these names, so a gain over it says little about the method"
             )
             listed.append(Remark(what, fix))
     return listed

@@ -14,6 +14,7 @@ from cliptune.report.captions import (
     usual_shots,
 )
 from cliptune.report.compare import Named, Place, told_apart
+from cliptune.report.remarks import with_training
 from cliptune.report.segment_compare import Runs, by_size, gathered, groups, spread_over_images
 from cliptune.report.segment_read import SegmentRecord
 from cliptune.report.segment_tables import headline, paired, run_row
@@ -61,7 +62,7 @@ def page_of(
         ],
         kind="segmentation run",
         beside=f"prompts {', '.join(kinds)}",
-        verdict=with_warnings(verdict.of_several(runs, found.pairs), runs),
+        verdict=with_training(with_warnings(verdict.of_several(runs, found.pairs), runs), runs),
         tiles=tiles_of(as_drawn(rows), places, lambda place: tile_place(place, places)),
         means=rows,
         every_run=every_run(runs),

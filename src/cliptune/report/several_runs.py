@@ -10,7 +10,7 @@ from cliptune.report.compare import Named, Place, groups
 from cliptune.report.compare_tests import by_test
 from cliptune.report.pairs import Pairs
 from cliptune.report.read import Record
-from cliptune.report.remarks import noted, remarks_on_data
+from cliptune.report.remarks import noted, remarks_on_data, with_training
 from cliptune.report.several_costs import every_run, forgotten
 from cliptune.report.several_leading import (
     as_drawn,
@@ -65,7 +65,9 @@ def page_of(
         ],
         kind="run",
         beside=f"shots {', '.join(shots)}",
-        verdict=noted(of_several(runs, found.pairs, rows), remarks_on_data([each.record for each in runs])),
+        verdict=with_training(
+            noted(of_several(runs, found.pairs, rows), remarks_on_data([each.record for each in runs])), runs
+        ),
         tiles=tiles_of(drawn, places, lambda place: words.short(place.data, 24)),
         means=rows,
         every_run=every_run(runs),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from cliptune.report import words
-from cliptune.report.read import Measure, Predictions, Record, RunFolder
+from cliptune.report.leading import beside_chance
+from cliptune.report.read import Measure, Predictions, Record, RunFolder, measure
 from cliptune.statistics import calibration, expected_calibration_error, mcnemar, wilson
 
 Row = dict[str, Any]
@@ -234,8 +235,8 @@ def retention(record: RunFolder) -> list[Row]:
         row["change"] = row["after"] - row["before"] if both else None
         classes = words.number(found.get("classes"))
         row["chance"] = 1 / classes if classes else None
-        low = row["interval_before"][0] if row["interval_before"] else None
-        row["at_chance"] = low is not None and row["chance"] is not None and low <= row["chance"]
+        known = measure(str(name), {"accuracy": row["before"], "interval": row["interval_before"], "n": row["n"]})
+        row["at_chance"] = beside_chance(known, row["chance"]) != ""
         rows.append(row)
     return rows
 

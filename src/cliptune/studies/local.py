@@ -17,7 +17,7 @@ from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from cliptune.studies.pool import Ended, Pool, Setting, headline, perform
+from cliptune.studies.pool import Ended, Pool, Setting, perform, told_of
 from cliptune.studies.study import Job
 
 START = "spawn"
@@ -131,7 +131,7 @@ def _locked(job: Job, out: Path, setting: Setting) -> Ended:
     with pool.lock(job):
         if pool.state(job) == "finished":  # by another study, meanwhile
             record = pool.record(job)
-            return Ended(job, 0.0, told=headline(record or {}))
+            return told_of(job, 0.0, record or {})
         ended = perform(job, pool.folder(job), setting)
         pool.settle(ended)
         return ended

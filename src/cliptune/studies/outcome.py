@@ -15,14 +15,14 @@ from cliptune.report.compare import Named, groups, name_all
 from cliptune.report.features import drawn
 from cliptune.report.page import PAGES, markdown, render, tex, write_figures
 from cliptune.report.papers import DICE, AnyRecord
-from cliptune.report.plots_ablation import setting_curve, setting_table
+from cliptune.report.plots_ablation import headed, setting_curve, setting_rows, setting_table
 from cliptune.report.plots_loss import loss_curves
 from cliptune.report.plots_selection import selection_maps
 from cliptune.report.read import Record
 from cliptune.report.several_costs import costs
 from cliptune.report.tables import Column, Row
 from cliptune.report.writing import to_csv
-from cliptune.studies import pivot
+from cliptune.studies import pivot, pivot_blocks
 from cliptune.studies.conduct import failures
 from cliptune.studies.estimate import sizes
 from cliptune.studies.pool import Pool
@@ -65,7 +65,7 @@ def finished(study: Study, pool: Pool) -> list[tuple[Job, AnyRecord]]:
 def runs_page(study: Study, pool: Pool, done: Sequence[tuple[Job, AnyRecord]]) -> tuple[Page, list[dict]]:
     """The page of a study that trains."""
     table = pivot.pivot(study, done)
-    first = Section("table", "The table", pivot.blocks(study, table))
+    first = Section("table", "The table", pivot_blocks.blocks(study, table, pivot.unequal_sets(done)))
     state = Section("state", "Runs of this study", state_blocks(study, pool))
     title, subtitle = study.about.title, subtitle_of(study, len({job.key for job, _ in done}))
     touched = {job.row.label for job in study.jobs if not job.faithful}
@@ -116,7 +116,7 @@ def costs_of(study: Study, runs: Sequence[Named]) -> list[Row]:
 def papers_costs(study: Study) -> list[Block]:
     """What the source reports of seconds and speed, on its own machine: no difference is told."""
     told = (
-        [each for each in pivot.values_of(study.about.source) if each.metric not in ("top1", DICE)]
+        [each for each in pivot_blocks.values_of(study.about.source) if each.metric not in ("top1", DICE)]
         if study.about.source
         else []
     )
@@ -129,14 +129,16 @@ def papers_costs(study: Study) -> list[Block]:
 
 
 def curve_section(study: Study, done: Sequence[tuple[Job, AnyRecord]], key: str) -> Section:
-    """Accuracy against one setting, the others of `over` as the recipe has them."""
+    """Accuracy, or what leads, against one setting, the others of `over` as the recipe has them."""
     others = [other for other in study.about.over if other != key]
     chosen = [(job, record) for job, record in done if not any(other in job.varied for other in others)]
     runs, _ = name_all([record for _, record in chosen], [job.label for job, _ in chosen])
     blocks: list[Block] = [Text(f"No run with another {key} has finished.", missing=True)]
+    measured = "Accuracy"
     if runs:
+        measured = headed(setting_rows(runs, key))
         blocks = [setting_curve(runs, key, name=f"curve-{key.replace('.', '-')}"), setting_table(runs, key)]
-    return Section(f"curve-{key.replace('.', '-')}", f"Accuracy against {key}", blocks)
+    return Section(f"curve-{key.replace('.', '-')}", f"{measured} against {key}", blocks)
 
 
 def features_blocks(done: Sequence[tuple[Job, AnyRecord]]) -> list[Block]:
@@ -175,7 +177,7 @@ def state_blocks(study: Study, pool: Pool) -> list[Block]:
 def sizes_page(study: Study) -> tuple[Page, list[dict]]:
     """The page of a table of sizes."""
     rows = sizes(study.jobs)
-    told = pivot.values_of(study.about.source)
+    told = pivot_blocks.values_of(study.about.source)
     theirs = {each.method: each.value for each in told if each.metric.endswith("parameters (%)")}
     rows = [row | {"paper": theirs.get(row["published"])} for row in rows]
     columns = (
@@ -188,5 +190,5 @@ def sizes_page(study: Study) -> tuple[Page, list[dict]]:
     blocks: list[Block] = [Table("Trainable numbers", columns, rows)] if rows else []
     blocks += [Text(study.about.note)] if study.about.note else []
     verdict = Verdict("unknown", "Nothing is trained for this table.")
-    sections = [Section("table", "The table", [*blocks, *pivot.theirs(study)])]
+    sections = [Section("table", "The table", [*blocks, *pivot_blocks.theirs(study)])]
     return Page(study.about.title, study.name, verdict, [], sections), rows

@@ -8,20 +8,23 @@ model's input size, as the papers have it, where the study is a paper's table, e
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cliptune import published
 from cliptune.published import Result, matching
 from cliptune.published.matching import AVERAGE, HARMONIC, Asked
 from cliptune.report import words
-from cliptune.report.blocks import Block, Table, Text
+from cliptune.report.leading import TITLES, leading
 from cliptune.report.papers import DICE, AnyRecord, Ours, facts_of, measures, unfaithful
-from cliptune.report.tables import Column, Row
+from cliptune.report.read import Record
+from cliptune.report.tables import Row
 from cliptune.statistics import mean_and_deviation
 from cliptune.studies.study import Job, Study
+
+BY_CLASS = TITLES["class mean"]
+"""a column that stands before the accuracy where classes are unequal and the table is no paper's"""
 
 Values = dict[tuple["Line", "Field"], dict[int, list[float | None]]]
 """fractions by line and column, then by seed; a seed has several over held-out domains, None where a run is missing"""
@@ -118,10 +121,11 @@ def pivot(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> Pivot:
     values: Values = defaultdict(lambda: defaultdict(list))
     asked: Papers = defaultdict(set)
     zero = {job.row.label for job in study.untouched}
+    by_class = () if study.about.source else unequal_sets(done)
     for job in (*study.untouched, *(job for job in study.jobs if job.row.label not in zero)):
         line, first = line_of(job), job.row.label in zero
         record = untouched.get(job.untouched) if first else records.get(job.key)
-        for place, ours in measured(job, record, names, bool(study.about.source)):
+        for place, ours in measured(job, record, names, bool(study.about.source), by_class):
             found = None if ours is None else ours.before if first else ours.value
             values[line, place][job.recipe.protocol.seed].append(found)
             same = job.faithful and (record is None or ours is None or not unfaithful(record, ours))
@@ -142,9 +146,15 @@ def pivot(study: Study, done: Sequence[tuple[Job, AnyRecord]]) -> Pivot:
 
 
 def leading_first(fields: Sequence[Field]) -> list[Field]:
-    """The harmonic mean of a data set's base and novel classes before both."""
+    """The harmonic mean of a data set's base and novel classes before both, the mean over classes before accuracy."""
     order = list(dict.fromkeys(place.dataset for place in fields))
-    return sorted(fields, key=lambda place: (order.index(place.dataset), place.metric != HARMONIC))
+    return sorted(fields, key=lambda place: (order.index(place.dataset), place.metric not in (HARMONIC, BY_CLASS)))
+
+
+def unequal_sets(done: Sequence[tuple[Job, AnyRecord]]) -> list[str]:
+    """The data sets whose classes are unequal in a test, so that the mean over classes leads a run there."""
+    leads = (record for _, record in done if isinstance(record, Record) and leading(record).kind == "class mean")
+    return list(dict.fromkeys(column_of(str(record.section("data").get("name"))) for record in leads))
 
 
 def asked_of(study: Study, job: Job, place: Field) -> Asked | None:
@@ -193,21 +203,38 @@ def in_order(study: Study, lines: Sequence[Line]) -> list[Line]:
 
 
 def measured(
-    job: Job, record: AnyRecord | None, names: Mapping[str, str], for_papers: bool = True
+    job: Job,
+    record: AnyRecord | None,
+    names: Mapping[str, str],
+    for_papers: bool = True,
+    by_class: Sequence[str] = (),
 ) -> Iterator[tuple[Field, Ours | None]]:
     """What a run measured, by column; of a run that is missing, None in the columns it would fill.
 
     Args:
         names: what finished runs call the data that recipes name. for_papers: as `papers.measures` takes it.
+        by_class: columns that have a mean over classes too.
     """
     if record is not None:
+        name = str(record.section("data").get("name"))
+        if isinstance(record, Record) and column_of(name) in by_class:
+            yield Field(column_of(name), BY_CLASS), mean_over_classes(record, name)
         yield from ((Field(column_of(ours.data), ours.metric), ours) for ours in measures(record, for_papers))
         return
     recipe, protocol = job.recipe, job.recipe.protocol
     own = column_of(names.get(recipe.data.name, recipe.data.name))
     metrics = ("base top1", "novel top1", HARMONIC) if protocol.name == "base-to-novel" else ("top1",)
+    if own in by_class:
+        yield Field(own, BY_CLASS), None
     yield from ((Field(own, metric), None) for metric in ((DICE,) if recipe.task == "segment" else metrics))
     yield from ((Field(column_of(name), "top1"), None) for name in protocol.tests)
+
+
+def mean_over_classes(record: Record, data: str) -> Ours | None:
+    """Of the main test; None where the run does not tell it."""
+    sides = [record.after(), record.before()]
+    after, before = (words.number(side.extra.get("macro_accuracy")) if side else None for side in sides)
+    return None if after is None else Ours(record.main or "test", data, BY_CLASS, after, before, None)
 
 
 def column_of(dataset: str) -> str:
@@ -244,115 +271,3 @@ def cell_of(seeds: Mapping[int, Sequence[float | None]], paper: float | None, ze
     mean, deviation = mean_and_deviation(known)
     # The untouched backbone answers alike whatever the seed.
     return Cell(mean, None if zero else deviation, len(known), missing, paper)
-
-
-def values_of(source: str, backbone: str = "") -> list[Result]:
-    """A table of a paper, of one backbone if given."""
-    return [
-        each for each in published.results() if each.source == source and (not backbone or each.backbone == backbone)
-    ]
-
-
-def blocks(study: Study, table: Pivot) -> list[Block]:
-    """Ours, a table for every backbone and number of shots; then what the paper reports of methods without runs."""
-    found: list[Block] = []
-    columns = (Column("label", "method"), *(Column(each.title, each.title, shown) for each in table.fields))
-    rows, masks = table.rows(), study.task == "segment"
-    counted = "training image" if masks else "shot"
-    size = " at the model's input size" if study.about.source else ""
-    measure = f"Dice{size}, " if masks else ""
-    for model, shots, here in together(rows):
-        backbone = Path(model).name if model.count("/") > 1 or model.startswith((".", "~")) else model
-        title = f"{backbone}, {words.these(int(shots), counted)}" if shots else backbone
-        found.append(Table(f"{title}: {measure}mean ± s.d. over seeds, per cent", columns, here))
-    found += [Text(text) for text in means_over(study, table.fields)] if table.lines else []
-    if study.about.note:
-        found.append(Text(study.about.note))
-    return found + theirs(study, table)
-
-
-def together(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
-    """The rows of a backbone and number of shots, those without shots (zero-shot) above each of them."""
-    for model in dict.fromkeys(row["model"] for row in rows):
-        here = [row for row in rows if row["model"] == model]
-        without = [row for row in here if not row["shots"]]
-        for shots in dict.fromkeys(row["shots"] for row in here if row["shots"]) or [""]:
-            yield model, shots, [*without, *(row for row in here if shots and row["shots"] == shots)]
-
-
-def means_over(study: Study, fields: Sequence[Field]) -> list[str]:
-    """Which targets, and which data sets, a column is a mean over."""
-    told = []
-    targets: dict[str, dict[str, None]] = defaultdict(dict)
-    for job in (*study.jobs, *study.untouched):
-        if target := job.recipe.protocol.target:
-            targets[column_of(job.recipe.data.name)][target] = None
-    for dataset, names in targets.items():
-        if len(names) > 1:
-            told.append(f"{dataset}: the mean over the held-out domains {', '.join(names)}.")
-        else:
-            told.append(f"{dataset}: the held-out domain {next(iter(names))} alone.")
-    for metric in dict.fromkeys(place.metric for place in fields if place.dataset == AVERAGE):
-        sets = [place.dataset for place in fields if place.metric == metric and place.dataset != AVERAGE]
-        told.append(f"{Field(AVERAGE, metric).title}: the mean over {', '.join(sets)}.")
-    return told
-
-
-def shown(cell: Cell | None) -> str:
-    return words.NOT_MEASURED if cell is None else str(cell)
-
-
-def state_of(study: Study, table: Pivot, found: Result) -> str:
-    """Whether a method of the paper was run here, and whether its values could be put beside ours."""
-    labels = {job.label for job in (*study.jobs, *study.untouched) if job.row.published == found.method}
-    cells = [
-        cell
-        for (line, _), cell in table.cells.items()
-        if line.label in labels
-        and matching.backbone_of((line.model,)) in (found.backbone, "")
-        and found.shots in (line.shots, "")
-        and cell.mean is not None
-    ]
-    if not cells:
-        return "not run"
-    return "above" if any(cell.paper is not None for cell in cells) else "above, not compared"
-
-
-def theirs(study: Study, table: Pivot | None = None) -> list[Block]:
-    """The paper's table: every method it names, and whether it was run here.
-
-    Args:
-        table: ours; None of a study that runs nothing, whose sizes stand above.
-    """
-    source = study.about.source
-    if not source:
-        return []
-    results = values_of(source)
-    sized = {row.published for row in study.rows} if table is None else set()
-    rows: dict[tuple[str, str, str], Row] = {}
-    for each in results:
-        key = (each.backbone, each.shots, each.method)
-        here = "above" if each.method in sized else "not run"
-        if table is not None and not study.small:
-            here = state_of(study, table, each)
-        if each.method in study.about.not_reproducible:
-            here = "not reproducible"
-        row = rows.setdefault(key, {"label": each.method, "model": each.backbone, "shots": each.shots, "here": here})
-        row[Field(each.dataset, each.metric).title] = each.value
-    fields = list(dict.fromkeys(Field(each.dataset, each.metric).title for each in results))
-    columns = (
-        Column("label", "method"),
-        Column("here", "here"),
-        *([Column("model", "backbone")] if len({each.backbone for each in results}) > 1 else []),
-        *([Column("shots", "shots")] if len({each.shots for each in results}) > 1 else []),
-        *(Column(name, name, as_printed(rows.values(), name)) for name in fields),
-    )
-    aside = "; other data and another backbone than the small form's, so not to be compared" if study.small else ""
-    return [Table(f"The paper's values ({source}){aside}", columns, list(rows.values()), folded=bool(study.rows))]
-
-
-def as_printed(rows: Iterable[Row], name: str) -> Callable[[Any], str]:
-    """A column of a paper with as many decimals as its longest number has, two at most."""
-    values = [row[name] for row in rows if row.get(name) is not None]
-    decimals = next((n for n in (0, 1) if all(round(value, n) == value for value in values)), 2)
-    return lambda value: words.NOT_MEASURED if value is None else f"{value:,.{max(1, decimals)}f}"

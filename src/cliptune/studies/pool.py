@@ -46,6 +46,8 @@ class Ended:
     """what went wrong and what to do, or None"""
     told: str = ""
     """its accuracies or its Dice, in words"""
+    notes: tuple[str, ...] = ()
+    """what it wrote down of its training: it has hardly learned"""
 
 
 class Pool:
@@ -142,14 +144,31 @@ def perform(job: Job, folder: Path, setting: Setting) -> Ended:
         where = f"{Path(last.filename).name} line {last.lineno}"
         what = f"{type(problem).__name__}: {problem} ({where})"
         return Ended(job, time.perf_counter() - began, (what, "this is a fault of cliptune's; please report it"))
-    return Ended(job, time.perf_counter() - began, told=headline(run.record))
+    return told_of(job, time.perf_counter() - began, run.record)
+
+
+def told_of(job: Job, seconds: float, record: Mapping[str, Any]) -> Ended:
+    """A run that has finished, with what is to be said of it."""
+    from cliptune.report.read import RunFolder
+    from cliptune.report.remarks import written
+
+    notes = tuple(remark.what for remark in written(RunFolder(Path(), record)))
+    return Ended(job, seconds, told=headline(record), notes=notes)
 
 
 def headline(record: Mapping[str, Any]) -> str:
-    """'test 83.1 %' of a finished run's record, 'test Dice 71.0 %' where it marks images."""
+    """'test 83.1 %' of a finished run's record, after what leads it; 'test Dice 71.0 %' where it marks images."""
+    from cliptune.report.leading import leading_of, lost
+    from cliptune.report.read import Record
+    from cliptune.report.tables import every_test
+
     metrics = record.get("metrics", {})
     score, told = ("dice", " Dice") if record.get("task") == "segment" else ("accuracy", "")
-    both = metrics.get("harmonic_mean")
-    first = [] if both is None else [f"harmonic mean {100 * both:.1f} %"]
+    lead = leading_of(record)
+    first = [] if lead is None or lead.after is None else [f"{lead.title} {100 * lead.after:.1f} %"]
     tests = [name for name in record.get("tests", ("test",)) if name in metrics]
-    return ", ".join([*first, *(f"{name}{told} {100 * metrics[name][score]:.1f} %" for name in tests)])
+    text = ", ".join([*first, *(f"{name}{told} {100 * metrics[name][score]:.1f} %" for name in tests)])
+    halves = lead is not None and lead.kind == "harmonic mean"
+    gains = {row["test"]: row["gain"] for row in every_test(Record(Path(), record))} if halves else {}
+    fallen = lost(gains)
+    return f"{text} ({', '.join(fallen)})" if fallen else text
