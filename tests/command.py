@@ -118,7 +118,7 @@ class Process:
         with os.fdopen(os.dup(self.pipes[index][0].fileno()), encoding="utf-8") as text:
             self.texts[index] = text.read()
 
-    def wait(self, seconds: float = 120) -> Said:
+    def wait(self, seconds: float = 900) -> Said:
         self.process.join(seconds)
         if self.process.is_alive():
             self.process.kill()
@@ -128,7 +128,7 @@ class Process:
             reader.join(10)
         return Said(self.process.exitcode or 0, *self.texts)
 
-    def kill_when(self, ready: Callable[[], bool], seconds: float = 120) -> None:
+    def kill_when(self, ready: Callable[[], bool], seconds: float = 900) -> None:
         """SIGKILL it as soon as `ready()`.
 
         Raises:

@@ -143,5 +143,5 @@ def test_a_pipe_to_head() -> None:
     )
     assert process.stdout is not None
     process.stdout.close()
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=900)
     assert (process.returncode, error) == (0, b"")

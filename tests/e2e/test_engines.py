@@ -141,7 +141,8 @@ def descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in descendants(child)]
 
 
-def until(ready: Callable[[], bool], seconds: float = 120) -> None:
+def until(ready: Callable[[], bool], seconds: float = 900) -> None:
+    """Wait; the limit only ends a test that hangs, on however slow a machine."""
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, "never came to that"
@@ -190,7 +191,7 @@ def test_a_worker_that_is_killed_is_replaced_and_goes_on(driver: Callable, photo
     until(begun(tmp_path, 20))
     workers = [pid for pid in descendants(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(workers[0], signal.SIGKILL)
-    out, _ = process.communicate(timeout=300)
+    out, _ = process.communicate(timeout=900)
     assert process.returncode == 0, out
     pool = Pool(tmp_path)
     assert {pool.state(job) for job in study.jobs} == {"finished"}
@@ -210,10 +211,10 @@ def test_a_driver_that_is_killed_leaves_nothing_running_and_its_successor_does_t
     below = descendants(process.pid)
     process.kill()
     process.communicate()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), 30)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
     before = {job.name: pool.record(job) for job in study.jobs if pool.state(job) == "finished"}
     assert 0 < len(before) < len(study.jobs)
-    out, _ = driver("--workers", "2").communicate(timeout=300)
+    out, _ = driver("--workers", "2").communicate(timeout=900)
     assert f"{len(before)} done" in out
     assert {pool.state(job) for job in study.jobs} == {"finished"}
     assert {job.name: pool.record(job) for job in study.jobs if job.name in before} == before
@@ -249,7 +250,7 @@ def test_two_nodes_of_ray_give_the_same_runs_even_if_a_worker_is_killed(
 
     def kill_one() -> None:
         """The first process that works on a task, a few seconds into it."""
-        until(lambda: bool(ray_workers()), 120)
+        until(lambda: bool(ray_workers()))
         time.sleep(6)
         if working := ray_workers():
             os.kill(working[0], signal.SIGKILL)

@@ -142,7 +142,7 @@ def in_processes(cases: dict[str, Any], folder: Path) -> dict[str, dict[str, Any
     for child in children.values():
         child.start()
     for child in children.values():
-        child.join(300)
+        child.join(900)
     for name, child in children.items():
         if child.is_alive():
             child.kill()

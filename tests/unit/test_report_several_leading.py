@@ -65,6 +65,25 @@ class TestSeveralDataSets:
         assert not any("mean over seeds" in title for title in titles)
 
 
+class TestOneMethod:
+    def test_five_seeds_are_judged_together(self, tmp_path):
+        folders = [write_run(tmp_path / str(seed), seed=seed, steps=1, gallery=False) for seed in (1, 2, 3, 4, 5)]
+        verdict = page(folders).verdict
+        assert (verdict.kind, verdict.lead) == ("gain", "Better than zero-shot in 1 of 1 comparison.")
+        assert re.search(r"dora, digits, 16 shots, 5 seeds \+\d+\.\d points \(95 % ", verdict.sentences[0])
+        assert "No two methods" not in " ".join(verdict.sentences)
+
+    def test_seeds_that_disagree_are_no_gain(self, tmp_path):
+        """Three draws, of which each differs from zero-shot for its test images alone, in both directions."""
+        after = {1: 0.70, 2: 0.58, 3: 0.70}
+        folders = [
+            write_run(tmp_path / str(seed), seed=seed, after=value, steps=1, gallery=False)
+            for seed, value in after.items()
+        ]
+        verdict = page(folders).verdict
+        assert (verdict.kind, verdict.lead) == ("even", "Better than zero-shot in 0 of 1 comparison.")
+
+
 class TestBaseToNovel:
     @pytest.fixture
     def pair(self, tmp_path):

@@ -78,7 +78,7 @@ def reached(run: RunFolder) -> float | None:
     return leading(run).after if isinstance(run, Record) else run.reached
 
 
-def scores(run: RunFolder) -> Scores | None:
+def scores(run: RunFolder, untouched: bool = False) -> Scores | None:
     """By test image what a run's leading number is the mean of; None where its predictions are missing.
 
     accuracy       1 where the answer is right
@@ -86,23 +86,25 @@ def scores(run: RunFolder) -> Scores | None:
     harmonic mean  H = 2 b v / (b + v) of base b and novel v. H = b ∂H/∂b + v ∂H/∂v, so an image of base that is right
                    has ∂H/∂b · n / n of base, ∂H/∂b = 2 v² / (b + v)², one of novel likewise: the mean is H, and how it
                    moves with the test images is right to first order (the delta method)
+
+    Args:
+        untouched: of the backbone before adapting.
     """
-    if not isinstance(run, Record):
-        return None if run.predictions is None else Scores(run.predictions.paths, *[run.predictions.by_image] * 2)
-    kind = leading(run).kind
-    if kind == "harmonic mean":
-        return _scores_of_halves(run)
-    if run.predictions is None:
+    kind = leading(run).kind if isinstance(run, Record) else "accuracy"
+    if isinstance(run, Record) and kind == "harmonic mean":
+        return _scores_of_halves(run, untouched)
+    predictions = run.zero_shot_predictions if untouched else run.predictions
+    if predictions is None:
         return None
-    right, labels = run.predictions.by_image, np.asarray(run.predictions.labels)
+    right = predictions.by_image
     if kind == "accuracy":
-        return Scores(run.predictions.paths, right, right)
-    names, places, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    return Scores(run.predictions.paths, right * len(labels) / (len(names) * sizes[places]), right)
+        return Scores(predictions.paths, right, right)
+    names, places, sizes = np.unique(np.asarray(predictions.truths), return_inverse=True, return_counts=True)
+    return Scores(predictions.paths, right * len(right) / (len(names) * sizes[places]), right)
 
 
-def _scores_of_halves(run: Record) -> Scores | None:
-    base, novel = (run.predictions_of(half)[0] for half in HALVES)
+def _scores_of_halves(run: Record, untouched: bool) -> Scores | None:
+    base, novel = (run.predictions_of(half)[int(untouched)] for half in HALVES)
     if base is None or novel is None or not len(base) or not len(novel):
         return None
     b, v, n = base.by_image.mean(), novel.by_image.mean(), len(base) + len(novel)

@@ -8,11 +8,20 @@ from cliptune.report import answer, resampled, verdict, words
 from cliptune.report.blocks import Kind, Verdict
 from cliptune.report.captions import at, at_shots, spread
 from cliptune.report.compare import Named, Place, shots_text, told_apart
-from cliptune.report.leading import HALVES, leading
+from cliptune.report.leading import HALVES, leading, scores
 from cliptune.report.pairs import Pairs
 from cliptune.report.read import Record
 from cliptune.report.tables import Column, Row, paired_test, retention
-from cliptune.statistics import mean_and_deviation
+from cliptune.statistics import (
+    ENOUGH_DRAWS,
+    LEVEL,
+    Drawn,
+    Judged,
+    holm,
+    judged,
+    mean_and_deviation,
+    mean_difference,
+)
 
 Runs = Sequence[Named[Record]]
 
@@ -112,7 +121,7 @@ def of_several(runs: Runs, pairs: Pairs, rows: Sequence[Row]) -> Verdict:
     if not several:
         return beside_zero_shot(alone)
     answered = verdict.of_several([run for run in runs if run.cell.place in several], pairs)
-    besides = [f"Data with one method: {text}" for text in beside_zero_shot(alone).sentences[:-1]] if alone else []
+    besides = [f"Data with one method: {text}" for text in _beside_zero_shot(alone)[0]] if alone else []
     leads = [lead for place in several if (lead := _of_place(place, places, rows))]
     if not leads:
         return Verdict(answered.kind, answered.lead, [*answered.sentences, *besides])
@@ -162,15 +171,31 @@ def _moved(row: Row, half: str) -> str:
 
 def beside_zero_shot(runs: Runs) -> Verdict:
     """Runs that nothing is to be compared with: on which data each is better than the untouched backbone."""
-    by_kind: dict[Kind, list[str]] = defaultdict(list)
-    seeds = len({run.cell.seed for run in runs})
+    told, verdict_of_all = _beside_zero_shot(runs)
+    if len({run.label for run in runs}) > 1:
+        told = [*told, "No two methods ran on the same data, so none is compared with another."]
+    return Verdict(verdict_of_all[0], verdict_of_all[1], told)
+
+
+def _beside_zero_shot(runs: Runs) -> tuple[list[str], tuple[Kind, str]]:
+    """Sentences by outcome; the kind and the words for all.
+
+    A method with at least three seeds is judged over seeds and test images (decision 0016), corrected by Holm for all
+    such lines; each other run by itself, over its test images.
+    """
+    groups: dict[tuple, list[Named[Record]]] = defaultdict(list)
     for run in runs:
-        gain = leading(run.record).gain
-        moved = "" if gain is None else f" {words.points(gain)} points"
-        seed = f", seed {run.cell.seed}" if run.cell.seed is not None and seeds > 1 else ""
-        where = f"{run.cell.place.data}, {shots_text(run.cell.shots)}{seed}"
-        by_kind[answer.of_one(run.record).kind].append(f"{run.label}, {where}{moved}")
-    better, all_runs = len(by_kind["gain"]), words.these(len(runs), "run")
+        groups[(run.cell.place, run.label, run.cell.shots)].append(run)
+    over_seeds = {key: row for key, group in groups.items() if (row := _gain_over_seeds(group))}
+    corrected = dict(zip(over_seeds, holm([row.p for row in over_seeds.values()])))
+    by_kind: dict[Kind, list[str]] = defaultdict(list)
+    for key, group in groups.items():
+        if key in over_seeds:
+            kind, text = _told_over_seeds(group, over_seeds[key].interval, corrected[key])
+            by_kind[kind].append(text)
+        else:
+            for run in group:
+                by_kind[answer.of_one(run.record).kind].append(_told_alone(run, len(group) > 1))
     titles: dict[Kind, str] = {
         "gain": "Better than zero-shot",
         "loss": "Worse",
@@ -179,10 +204,38 @@ def beside_zero_shot(runs: Runs) -> Verdict:
     }
     sentences = [f"{title}: {'; '.join(by_kind[kind])}." for kind, title in titles.items() if by_kind[kind]]
     kinds = {kind for kind, texts in by_kind.items() if texts}
-    kind: Kind = kinds.pop() if len(kinds) == 1 else "even"
-    if len({run.label for run in runs}) > 1:
-        sentences.append("No two methods ran on the same data, so none is compared with another.")
-    return Verdict(kind, f"Better than zero-shot in {better} of {all_runs}.", sentences)
+    of_all: Kind = kinds.pop() if len(kinds) == 1 else "even"
+    lines = words.these(sum(map(len, by_kind.values())), "comparison" if over_seeds else "run")
+    return sentences, (of_all, f"Better than zero-shot in {len(by_kind['gain'])} of {lines}.")
+
+
+def _told_alone(run: Named[Record], repeated: bool) -> str:
+    gain = leading(run.record).gain
+    moved = "" if gain is None else f" {words.points(gain)} points"
+    seed = f", seed {run.cell.seed}" if run.cell.seed is not None and repeated else ""
+    return f"{run.label}, {run.cell.place.data}, {shots_text(run.cell.shots)}{seed}{moved}"
+
+
+def _told_over_seeds(group: Runs, interval: tuple[float, float], p: float) -> tuple[Kind, str]:
+    gains = [gain for run in group if (gain := leading(run.record).gain) is not None]
+    mean, _ = mean_and_deviation(gains)
+    kind: Kind = "even" if p >= LEVEL or mean is None else "gain" if mean > 0 else "loss"
+    where = f"{group[0].label}, {group[0].cell.place.data}, {shots_text(group[0].cell.shots)}"
+    told = f"95 % {words.difference_interval(interval)}; {words.p_value(p)}"
+    return kind, f"{where}, {words.these(len(group), 'seed')} {words.points(mean)} points ({told})"
+
+
+def _gain_over_seeds(group: Runs) -> Judged | None:
+    """Gains over the untouched backbone of one method's runs judged together; None of too few, or without files."""
+    drawn = []
+    for run in group:
+        after, before = scores(run.record), scores(run.record, untouched=True)
+        if after is None or before is None or after.paths != before.paths:
+            return None
+        drawn.append(Drawn(run.cell.seed, after.paths, after.values - before.values))
+    if len({each.draw for each in drawn}) < ENOUGH_DRAWS:
+        return None
+    return judged([mean_difference(drawn)])[0]
 
 
 def without_chance(rows: Sequence[Row], runs: Sequence[Named[Any]]) -> tuple[list[Row], list[str]]:
