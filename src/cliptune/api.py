@@ -101,7 +101,7 @@ def train(
     with Bar(shown=progress and main) as bar:
         listeners = [bar.hear] if on_event is None else [bar.hear, on_event]
         run = execute(plan, folder, resume=resume, fresh=fresh, listeners=listeners, track=trackers)
-    _warn(notes.after_run(run) if main else ())
+    _warn([note for note in notes.after_run(run) if len(note) > 1] if main else ())  # those with something to do
     return run
 
 

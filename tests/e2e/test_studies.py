@@ -91,7 +91,7 @@ def test_two_names_of_one_method_do_not_differ(tmp_path: Path, cliptune: Cliptun
     assert len(found["runs"]) == 2
     assert len({run["run"] for run in found["runs"]}) == 2, "two runs"
     text = (tmp_path / "studies/mine/report.md").read_text()
-    assert "cannot be told from" in text
+    assert "have the same mean" in text
     assert " 0.0 points (95 % 0.0 to 0.0; p = 1.00) over 1 shared cell" in text
     assert "2 done" in cliptune("study", tmp_path / "mine.toml", "--dry-run").done().out
 
