@@ -171,7 +171,7 @@ def test_parts_of_a_batch_give_the_whole_batchs_gradient(name: str) -> None:
     assert whole.keys() == parts.keys()
     largest = max(float(grad.abs().max()) for grad in whole.values())
     for key, grad in whole.items():
-        # Sums in another order: 1e-5 of the largest gradient with AVX2, 3e-5 with SSE; a wrong weight of a part is 1e-1.
+        # Sums in another order: 1e-5 of the largest gradient with AVX2, 3e-5 with SSE; a wrong weight makes 1e-1.
         torch.testing.assert_close(parts[key], grad, rtol=1e-3, atol=1e-4 * largest)
 
 
