@@ -149,7 +149,7 @@ def verdicts(rows: dict, zero: float) -> str:
         above = "at every number of shots"
         if behind:
             higher = [str(n) for n in SHOTS if n not in behind]
-            above = f"at {', '.join(higher)} shots alone" if higher else "nowhere"
+            above = f"only at {', '.join(higher)} shots" if higher else "nowhere"
         lines.append(
             f"- {label} removes {removed:.0f} % of zero-shot's errors at 16 shots; its mean is above the linear "
             f"probe's {above}."
@@ -168,8 +168,8 @@ forgotten. Sampling error of one accuracy near 90 % on 1,000 images is ±0.9 poi
 Made by `python benchmarks/digits.py --write`. Zero-shot: {zero:.1f}."""
 PAIRED = f"""## Paired differences
 
-Over all 15 cells (1, 2, 4, 8, 16 shots × 3 seeds). {RULE} Where the two last columns turn their sign, the mean over
-all shots says little."""
+Over all 15 cells (1, 2, 4, 8, 16 shots × 3 seeds). {RULE} Where the last two columns differ in sign, the
+mean over all shots says little."""
 
 
 def main() -> None:

@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from cliptune.cli.main import main
+from tests.command import CONTEXT, QUICK, start_server
 
 HEAVY = ("torch", "transformers", "accelerate")
 ANSWER = f"""
@@ -134,3 +138,19 @@ def test_of_names_data_and_folders(mistakes: None) -> None:
 def test_answers_that_need_no_model() -> None:
     lines = ["list data", "list models", "list recipes", "list studies", "train --help", "--help"]
     assert [[line, code, heavy] for line, code, _, heavy in answers(lines)] == [[line, 0, []] for line in lines]
+
+
+def _loaded_by(words: list[str], answer: Connection) -> None:
+    assert main(words) == 0
+    answer.send([name for name in ("matplotlib",) if name in sys.modules])
+
+
+@pytest.mark.xdist_group("processes")
+def test_training_does_not_load_what_only_reports_draw_with() -> None:
+    start_server()
+    answer, end = CONTEXT.Pipe(duplex=False)
+    child = CONTEXT.Process(target=_loaded_by, args=(["train", "lora", *QUICK, "--out", "run"], end))
+    child.start()
+    end.close()
+    assert answer.recv() == []
+    child.join()

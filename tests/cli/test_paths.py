@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cliptune.errors import UserError
 from cliptune.pipeline import prepare
 from cliptune.training.checkpoint import Checkpoint
 from tests.cli.conftest import draw_photos
@@ -240,25 +241,24 @@ STATES = [
 LINES = [b"{}\n", b"[1]\n", b'{"phase": 7}\n', b'{"phase": "train", "step": "x"}\n', b"[" * 100_000 + b"\n"]
 
 
+@pytest.mark.parametrize("content", STATES)
+def test_a_broken_state_is_refused(content: bytes, tmp_path: Path) -> None:
+    saved = Checkpoint(tmp_path)
+    (tmp_path / "state.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"state\.json") as refused:
+        saved.progress()
+    assert "--fresh" in refused.value.fix
+
+
 def test_a_run_that_was_killed_with_a_broken_state(few: None, cliptune: Cliptune) -> None:
-    command = (
-        "train",
-        "lora",
-        *QUICK,
-        "--out",
-        "run",
-        "--set",
-        "train.steps=12",
-        "--set",
-        "train.checkpoint_seconds=0",
-    )
+    steps = ("--set", "train.steps=12", "--set", "train.checkpoint_seconds=0")
+    command = ("train", "lora", *QUICK, "--out", "run", *steps)
     saved = Checkpoint(Path("run/checkpoint"))
     Process(*command).kill_when(lambda: saved.exists() and Path("run/metrics.jsonl").read_bytes().count(b"\n") > 4)
     state, log = Path("run/checkpoint/state.json"), Path("run/metrics.jsonl")
     whole = state.read_bytes()
-    for content in STATES:
-        state.write_bytes(content)
-        assert "state.json" in two_lines(cliptune(*command, "--resume"))
+    state.write_bytes(STATES[-1])
+    assert "state.json" in two_lines(cliptune(*command, "--resume"))
     state.write_bytes(whole)
     lines = log.read_bytes()
     log.write_bytes(b"".join(LINES[:1]) + lines + b"".join(LINES[1:]))
@@ -268,7 +268,5 @@ def test_a_run_that_was_killed_with_a_broken_state(few: None, cliptune: Cliptune
 
 
 def test_prepare_tells_python_the_same(mini) -> None:
-    from cliptune.errors import UserError
-
     with pytest.raises(UserError, match="there is no home folder ~nobodyhere"):
         prepare({"method": {"name": "lora"}}, {"data.name": NOBODY}, backbone=mini)

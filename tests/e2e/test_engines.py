@@ -18,7 +18,7 @@ from cliptune.studies.pool import Ended, Pool, Setting, perform
 from cliptune.studies.reading import load, read
 from cliptune.studies.study import Study
 from tests.cli.conftest import draw_photos
-from tests.command import CONTEXT
+from tests.command import CONTEXT, start_server
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -58,6 +58,7 @@ def run_local(study: Study, out: Path, workers: int) -> list[Ended]:
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are forked from a server that has the heavy imports behind it; the slow tests below start them anew."""
+    start_server()
     monkeypatch.setattr(local, "START", CONTEXT.get_start_method())
 
 

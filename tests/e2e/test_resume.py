@@ -28,9 +28,9 @@ CASES = {
     ),
     "full": (("full", "--set", "train.steps=5"), {"train": 5}, ("train",)),
     "marking, with its validations": (
-        ("dora", "--data", "world/glyphs", "--shots", "6", "--set", "train.steps=9", "--set", "train.validate_every=2")
+        ("dora", "--data", "world/glyphs", "--shots", "3", "--set", "train.steps=7", "--set", "train.validate_every=2")
         + ("--set", "train.schedule=plateau", "--set", "train.plateau_patience=0", "--set", "train.patience=9"),
-        {"train": 9},
+        {"train": 7},
         ("train",),
     ),
 }

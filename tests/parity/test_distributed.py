@@ -15,7 +15,7 @@ from cliptune.models.segmenter import load as load_segmenter
 from cliptune.training.distributed import Group, leave
 from cliptune.training.events import PhaseEnded, Step, Validated
 from cliptune.training.loop import fit
-from tests.command import CONTEXT, meeting_place
+from tests.command import CONTEXT, meeting_place, start_server
 from tests.conftest import logits_of, plan_for, small_method
 from tests.contract.test_segmenting_methods import few_pictures
 from tests.contract.test_segmenting_methods import plan_for as segment_plan
@@ -40,8 +40,12 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "early stopping": ("lora", {"dropout": 0.0}, {"train__steps": 30, "train__patience": 1, "train__lr": 2e-2}),
     "dropout": ("dora", {"dropout": 0.5}, {"train__batch": 7}),
     # 12 pictures with masks
-    "marking": ("dora", {"dropout": 0.0}, {"train__batch": 5, "train__chunk": 2, "train__augment": "affine"}),
-    "marking, picked": ("ast", {"probe_steps": 3}, {"train__batch": 5, "train__augment": "none"}),
+    "marking": (
+        "dora",
+        {"dropout": 0.0},
+        {"train__batch": 5, "train__chunk": 2, "train__augment": "affine"},
+    ),
+    "marking, picked": ("ast", {"probe_steps": 2}, {"train__batch": 5, "train__augment": "none", "train__steps": 3}),
     "marking with the decoder alone": ("decoder", {}, {"train__batch": 5, "segment__decoder": "all"}),
 }
 
@@ -133,6 +137,7 @@ def _child(rank: int, size: int, shared: dict[str, str], cases: dict[str, Any], 
 
 def in_processes(cases: dict[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     """Every case in one process ('alone') and in two ('first', 'second')."""
+    start_server()
     shared = meeting_place()
     places = {"alone": (0, 1), "first": (0, 2), "second": (1, 2)}
     children = {

@@ -3,13 +3,14 @@
 import pytest
 
 from cliptune import published
+from cliptune.datasets.facts import facts_of
 from cliptune.errors import UserError
 from cliptune.report import papers, plots_compare
 from cliptune.report.compare import groups, name_all
 from tests.unit.test_report_compare import record
 
 DORA = {"dora": ("CLIP-DoRA table 1", "CLIP-DoRA")}
-N = papers.facts_of("eurosat").counts[2]
+N = facts_of("eurosat").counts[2]
 
 
 def paper(**wanted) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cliptune.datasets.facts import facts_of
 from cliptune.errors import UserError
 from cliptune.report import papers
-from cliptune.report.papers import facts_of
 from cliptune.report.segment_read import SegmentRecord, read_segment_record
 from cliptune.studies import outcome
 from cliptune.studies.estimate import estimates, sizes

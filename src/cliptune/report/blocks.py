@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from cliptune.report import words
 from cliptune.report.tables import Column, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Kind = Literal["gain", "loss", "even", "unknown"]
 
@@ -74,7 +75,7 @@ class Drawing:
 
     kind: ClassVar[str] = "drawing"
     name: str
-    figure: Figure
+    figure: "Figure"
     caption: str
     alt: str
     wide: bool = False

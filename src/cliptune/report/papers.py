@@ -6,13 +6,10 @@ is meant, `published.matching` says, here and in the tables of studies.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib import import_module
 from typing import NamedTuple
 
 from cliptune import published
-from cliptune.datasets import find_set, mask_sets, sets
-from cliptune.datasets.published import Facts
+from cliptune.datasets.facts import facts_of
 from cliptune.errors import UserError
 from cliptune.published import Result, matching
 from cliptune.published.matching import HARMONIC, Asked
@@ -57,18 +54,6 @@ class Ours(NamedTuple):
     """images"""
     as_theirs: bool = True
     """false: measured at another size than the papers', which have Dice at the size the model is given"""
-
-
-@cache
-def facts_of(data: str) -> Facts | None:
-    """What was published about a data set, of classification or with masks; None of one that no paper knows."""
-    for package, find in ((sets, find_set), (mask_sets, mask_sets.find_masks)):
-        try:
-            module = import_module(f"{package.__name__}.{find(data).partition('/')[0]}")
-        except UserError:
-            continue
-        return getattr(module, "FACTS", None)
-    return None
 
 
 def measures(record: AnyRecord, for_papers: bool = True) -> Iterator[Ours]:

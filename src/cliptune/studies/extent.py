@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from cliptune.datasets import data
+from cliptune.datasets.facts import facts_of
 from cliptune.datasets.images import IMAGE_SUFFIXES, opened, regular_bytes
 from cliptune.datasets.published import find_copy
 from cliptune.errors import UserError
 from cliptune.protocols import make_episode, resolved
 from cliptune.recipe import Recipe
-from cliptune.report.papers import facts_of
 
 if TYPE_CHECKING:
     from cliptune.datasets.base import ImageSet, Item

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from cliptune.datasets.facts import facts_of
 from cliptune.published import Result, matching
 from cliptune.published.matching import AVERAGE, HARMONIC, Asked
 from cliptune.report import words
 from cliptune.report.leading import TITLES, leading
-from cliptune.report.papers import DICE, AnyRecord, Ours, facts_of, measures, unfaithful
+from cliptune.report.papers import DICE, AnyRecord, Ours, measures, unfaithful
 from cliptune.report.read import Record
 from cliptune.report.tables import Row
 from cliptune.statistics import mean_and_deviation

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from transformers import CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation
 
+from cliptune.datasets.facts import facts_of
 from cliptune.datasets.mask_meaning import Wanted
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.errors import UserError
@@ -24,7 +25,6 @@ from cliptune.models import zoo
 from cliptune.models.preprocess import Preprocess
 from cliptune.models.segmenter import Inert, Segmenter
 from cliptune.recipe import Recipe
-from cliptune.report.papers import facts_of
 from cliptune.segmentation import TEST_CACHE_BYTES
 from cliptune.training.early_stopping import period
 from cliptune.training.loop import phase_steps
