@@ -84,10 +84,10 @@ def numbers(runs: Sequence[Named]) -> dict[str, Any]:
 
 def main_table(rows: dict, kept: dict, zero: float) -> str:
     lines = [
-        "| method | numbers trained | "
+        "| method | trainable parameters | "
         + " | ".join(f"{n} shot{'s' * (n > 1)}" for n in SHOTS)
-        + " | errors removed at 16 | shapes after 16 | s a run at 16 |",
-        "| --- | ---: |" + " ---: |" * (len(SHOTS) + 3),
+        + " | errors removed at 16 | shapes after 16 |",
+        "| --- | ---: |" + " ---: |" * (len(SHOTS) + 2),
     ]
     for label in dict.fromkeys(label for label, _ in rows):
         cells = [
@@ -97,10 +97,7 @@ def main_table(rows: dict, kept: dict, zero: float) -> str:
         removed = 100 * (last["accuracy"] - zero) / (1 - zero)
         shapes = 100 * statistics.mean(kept[label, 16]) if kept[label, 16] else float("nan")
         numbers = int(last["trainable_parameters"])
-        seconds = last["train_seconds"]
-        lines.append(
-            f"| {label} | {numbers:,} | " + " | ".join(cells) + f" | {removed:.0f} % | {shapes:.1f} | {seconds:.1f} |"
-        )
+        lines.append(f"| {label} | {numbers:,} | " + " | ".join(cells) + f" | {removed:.0f} % | {shapes:.1f} |")
     return "\n".join(lines)
 
 

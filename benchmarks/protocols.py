@@ -9,10 +9,14 @@ Each run is an ordinary run folder below --out; finished ones are kept, so the c
 import argparse
 import itertools
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cliptune.report.read import Record
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "LoRA r=2": ("lora", {}),
@@ -83,69 +87,72 @@ def work(job: tuple[Task, str, int, Path, str, str]) -> str:
 
 
 def table(task: Task, out: Path) -> str:
-    """Means over seeds, with the interval of the gain over zero-shot on the same images."""
-    from cliptune.report import words
+    """Means over seeds of what leads a run and of every test, gains over zero-shot on the same images beside them."""
+    from pages import mean_spread
+    from pages import table as markdown
+
+    from cliptune.report.leading import TITLES, leading
     from cliptune.report.read import read_record
     from cliptune.statistics import mean_and_deviation
 
-    several = len(task.tests) > 1
-    head = ["method", *(f"{name}{part}" for name in task.tests for part in ("", ", gain and 95 %"))]
-    head += (["harmonic mean"] if several else []) + [f"{task.retention} after", "s a run"]
-    lines, zero = [], None
-    for label in METHODS:
-        records = [read_record(folder(out, task, label, seed)) for seed in SEEDS]
-        cells = [label]
-        for name in task.tests:
-            mean, deviation = mean_and_deviation([record.after(name).accuracy for record in records])
-            gained = gain_of([folder(out, task, label, seed) for seed in SEEDS], name, task)
-            cells += [f"{100 * mean:.1f} ± {100 * deviation:.1f}", gained]
-        if several:
-            mean, deviation = mean_and_deviation([record.harmonic_mean()[0] for record in records])
-            cells.append(f"{100 * mean:.1f} ± {100 * deviation:.1f}")
-        (kept,) = zip(*(record.run["retention"].values() for record in records))
-        seconds, _ = mean_and_deviation([record.run["seconds"]["train"] for record in records])
-        cells += [words.percent(sum(each["after"] for each in kept) / len(kept)), f"{seconds:.0f}"]
+    records = {label: [read_record(folder(out, task, label, seed)) for seed in SEEDS] for label in METHODS}
+    first = records[next(iter(METHODS))][0]
+    kind = leading(first).kind
+    tests = [name for name in task.tests if len(task.tests) > 1 or kind != "accuracy"]
+    named = {name: name if len(task.tests) > 1 else "accuracy" for name in tests}
+    compared = [name for name in tests if name == "novel"]
+    head = ["method", TITLES[kind], "gain, 95 %"]
+    for name in tests:
+        head += [named[name], *(["gain, 95 %"] if name in compared else [])]
+    head += [f"{task.retention} after"]
+    untouched = ["zero-shot", mean_spread(leading(first).before, None), ""]
+    for name in tests:
+        untouched += [mean_spread(first.before(name).accuracy, None), *([""] if name in compared else [])]
+    untouched += [mean_spread(kept(first, "before"), None)]
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), untouched]
+    for label, own in records.items():
+        cells = [label, mean_spread(*mean_and_deviation([leading(record).after for record in own])), gain_of(own)]
+        for name in tests:
+            cells.append(mean_spread(*mean_and_deviation([record.after(name).accuracy for record in own])))
+            cells += [gain_of(own, name)] if name in compared else []
+        cells.append(mean_spread(mean_and_deviation([kept(record, "after") for record in own])[0], None))
         lines.append(cells)
-        if zero is None:
-            one = records[0]
-            zero = ["zero-shot"]
-            for name in task.tests:
-                zero += [f"{100 * one.before(name).accuracy:.1f}", ""]
-            zero += ([f"{100 * one.harmonic_mean()[1]:.1f}"] if several else []) + [
-                words.percent(kept[0]["before"]),
-                "",
-            ]
-    sizes = ", ".join(f"{name} {records[0].after(name).n:,}" for name in task.tests)
-    rows = [head, ["---"] + ["---:"] * (len(head) - 1), zero, *lines]
-    return f"## {task.title}\n\nTest images: {sizes}.\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    sizes = ", ".join(f"{name} {first.after(name).n:,}" for name in task.tests)
+    return f"## {task.title}\n\nTest images: {sizes}.\n\n{markdown(lines)}"
 
 
-def gain_of(folders: list[Path], test: str, task: Task) -> str:
-    """Mean gain over zero-shot with its interval over seeds and test images."""
+def kept(record: "Record", when: str) -> float:
+    """Accuracy on what was not adapted to, 'before' or 'after'."""
+    (found,) = record.run["retention"].values()
+    return found[when]
+
+
+def gain_of(records: Sequence["Record"], test: str = "") -> str:
+    """Mean gain over zero-shot of what leads, or of a test's accuracy, with its interval over seeds and images."""
     from pages import gain
 
-    from cliptune.report.read import read_predictions
+    from cliptune.report.leading import scores
     from cliptune.statistics import Drawn
 
     cells = []
-    for seed, place in zip(SEEDS, folders, strict=True):
-        main = test == task.tests[0]
-        after, before = (
-            read_predictions(place / (f"{kind}.csv" if main else f"{kind}/{test}.csv"))
-            for kind in ("predictions", "zero_shot_predictions")
-        )
-        cells.append(Drawn(seed, after.paths, after.by_image - before.by_image))
+    for seed, record in zip(SEEDS, records, strict=True):
+        if test:
+            after, before = record.predictions_of(test)
+            cells.append(Drawn(seed, after.paths, after.by_image - before.by_image))
+        else:
+            after, before = scores(record), scores(record, untouched=True)
+            cells.append(Drawn(seed, after.paths, after.values - before.values))
     return gain(cells)
 
 
 HEAD = """# Small tables of every protocol
 
-Accuracy in per cent, mean ± sample standard deviation over the seeds 1, 2 and 3, preset `small`; gains are over the
-untouched backbone on the same test images, with a 95 % interval over the seeds and those images together
+In per cent, mean ± sample standard deviation over the seeds 1, 2 and 3, preset `small`. The first column is what leads
+a report: the mean over classes where the test's classes are unequal, the harmonic mean of base and novel. Gains are
+over the untouched backbone on the same test images, with a 95 % interval over the seeds and those images together
 ([decision 0016](decisions/0016-ahead-over-draws.md)).
-Nothing was tuned for these data. The CLIP of photographs is a weak one of 3.3 M numbers, so look at the differences.
-"After" is the accuracy on another data set that was not adapted to: what was forgotten (or learned besides). Seconds
-are of a machine that had other work; compare them within a table at most.
+Nothing was tuned for these data. The CLIP of photographs is a weak one of 3.3 M parameters, so look at the differences.
+"After" is the accuracy on another data set that was not adapted to: what was forgotten (or learned besides).
 
 Made by `python benchmarks/protocols.py --root DATA --model MODEL --write docs/results-protocols.md`, DATA with a cut of
 Caltech-101 (24 classes) and one of PACS (882 images)."""

@@ -165,9 +165,9 @@ def table(shots: int, seeds: list[int], cache: Path) -> str:
             _shown([record_of(Cell(material, method, shots, seed), cache) for seed in seeds]) for material in MATERIALS
         ]
         lines.append(f"| {title} | {' | '.join(shown)} |")
-    for what, key in (("steps", "steps"), ("training images", "images"), ("s a run, LoRA", "seconds")):
-        told = [_told(record_of(Cell(material, "lora", shots, seeds[0]), cache), key) for material in MATERIALS]
-        lines.append(f"| {what} | {' | '.join(told)} |")
+    trained = [record_of(Cell(material, "lora", shots, seeds[0]), cache) for material in MATERIALS]
+    for what, (section, key) in {"steps": ("training", "steps"), "training images": ("data", "train")}.items():
+        lines.append(f"| {what} | {' | '.join(f'{run[section][key]:,}' if run else '–' for run in trained)} |")
     return "\n".join(lines)
 
 
@@ -179,13 +179,6 @@ def _shown(records: list[dict[str, Any] | None]) -> str:
     mean = 100 * statistics.mean(record["metrics"]["test"]["accuracy"] for record in done)
     noted = any(remark["fix"] for record in done for remark in record.get("learning", {}).get("remarks", ()))
     return f"{mean:.1f}{' *' if noted else ''}"
-
-
-def _told(record: dict[str, Any] | None, key: str) -> str:
-    if record is None:
-        return "–"
-    values = {"steps": record["training"]["steps"], "images": record["data"]["train"], "seconds": 0}
-    return f"{record['seconds']['train']:.0f}" if key == "seconds" else f"{values[key]:,}"
 
 
 def page(seeds: list[int], cache: Path) -> str:

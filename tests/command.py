@@ -55,6 +55,19 @@ class Said:
 Cliptune = Callable[..., Said]
 
 
+def two_lines(said: Said) -> tuple[str, str]:
+    """What a refusal says: what is wrong, and what to type instead; asserts that there is nothing else."""
+    assert said.code == 2, said.out + said.err
+    lines = said.err.split("\n")
+    assert len(lines) == 3, said.err
+    assert lines[2] == "", said.err
+    assert lines[0].startswith("cliptune: ")
+    assert lines[1].startswith("        ")
+    assert lines[1].strip()
+    assert "Traceback" not in said.out + said.err
+    return lines[0].removeprefix("cliptune: "), lines[1].strip()
+
+
 @pytest.fixture
 def cliptune(capfd: pytest.CaptureFixture[str]) -> Cliptune:
     """Run one command line in this process."""

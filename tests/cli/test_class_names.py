@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.test_wrong_input import two_lines
-from tests.command import QUICK, Cliptune
+from tests.command import QUICK, Cliptune, two_lines
 
 
 def fill(root: Path, *names: str | bytes) -> None:

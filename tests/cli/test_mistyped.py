@@ -4,8 +4,7 @@ import pytest
 
 from cliptune.cli.main import VERBS
 from cliptune.cli.mistakes import NOT_YET, SYNONYMS
-from tests.cli.test_wrong_input import two_lines
-from tests.command import Cliptune
+from tests.command import Cliptune, two_lines
 
 OPTIONS = [
     ("train lora --data x --lr 1e-3", "--set train.lr=1e-3"),

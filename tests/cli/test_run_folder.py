@@ -14,7 +14,7 @@ from cliptune import files
 from cliptune.errors import UserError
 from cliptune.pipeline import execute
 from cliptune.run_folder import HIDDEN, RunFolder, foreign
-from tests.command import QUICK, Cliptune, Process, Said, contents
+from tests.command import QUICK, Cliptune, Process, contents, two_lines
 from tests.conftest import plan_for, small_method
 
 TRAIN = ("train", "lora", *QUICK, "--out", "run")
@@ -23,12 +23,6 @@ OTHER = (*TRAIN, "--seed", "2", "--fresh")
 
 def record(folder: str | Path = "run") -> dict:
     return json.loads(Path(folder, "run.json").read_text("utf-8"))
-
-
-def two_lines(said: Said) -> str:
-    assert said.code == 2, said.out + said.err
-    assert len(said.err.splitlines()) == 2, said.err
-    return said.err
 
 
 def reached(run: Path, step: int) -> Callable[[], bool]:
@@ -113,7 +107,7 @@ def test_a_folder_of_yours_with_a_run_json(kind: str, few: None, cliptune: Clipt
     Path("run/run.json").write_text(RECORDS[kind])
     before = contents(Path("run"))
     for option in ((), ("--fresh",), ("--resume",)):
-        assert "--fresh" not in two_lines(cliptune(*TRAIN, *option)).splitlines()[1]
+        assert "--fresh" not in two_lines(cliptune(*TRAIN, *option))[1]
         assert contents(Path("run")) == before
 
 
@@ -126,7 +120,7 @@ def test_a_run_with_files_of_yours_among_its_own(finished: Path, cliptune: Clipt
         path.write_text("mine")
         before = contents(run)
         told = name.split("/")[0] if new else name
-        assert f"did not write: {told}" in two_lines(cliptune(*OTHER))
+        assert f"did not write: {told}" in two_lines(cliptune(*OTHER))[0]
         assert contents(run) == before
         shutil.rmtree(path.parent) if new else path.unlink()
 
@@ -136,13 +130,13 @@ def test_links_and_the_folder_one_stands_in(few: None, cliptune: Cliptune, monke
     before = contents(Path("run"))
     Path("link").symlink_to("run")
     words = ("train", "lora", *QUICK, "--seed", "2", "--fresh")
-    assert "is a link" in two_lines(cliptune(*words, "--out", "link"))
+    assert "is a link" in two_lines(cliptune(*words, "--out", "link"))[0]
     monkeypatch.chdir("run")
     for out in (".", "../run", Path.cwd()):
-        assert "the folder you are in" in two_lines(cliptune(*words, "--out", out))
+        assert "the folder you are in" in two_lines(cliptune(*words, "--out", out))[0]
     Path("thumbnails").mkdir(exist_ok=True)
     monkeypatch.chdir("thumbnails")
-    assert "the folder you are in or one above it" in two_lines(cliptune(*words, "--out", ".."))
+    assert "the folder you are in or one above it" in two_lines(cliptune(*words, "--out", ".."))[0]
     assert contents(Path("..")) == before
 
 
@@ -169,7 +163,7 @@ def test_a_folder_in_work_is_refused(option: tuple[str, ...], few: None, cliptun
         assert first.process.is_alive()
     os.kill(first.process.pid, signal.SIGSTOP)
     try:
-        said = two_lines(cliptune(*TRAIN, *steps, *option))
+        said, _ = two_lines(cliptune(*TRAIN, *steps, *option))
     finally:
         os.kill(first.process.pid, signal.SIGCONT)
     assert f"process {first.process.pid} on " in said

@@ -8,8 +8,7 @@ import pytest
 from cliptune import recipe
 from cliptune.cli.seeds import named, parse_seeds, report_of
 from cliptune.errors import UserError
-from tests.cli.test_wrong_input import two_lines
-from tests.command import QUICK, Cliptune
+from tests.command import QUICK, Cliptune, two_lines
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from cliptune.models.backbone import Backbone
 from cliptune.registry import nearest
-from tests.command import QUICK, Cliptune, Process, Said, contents, tree
+from tests.command import QUICK, Cliptune, Process, contents, tree, two_lines
 
 CLIP_FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
-
-
-def two_lines(said: Said) -> tuple[str, str]:
-    """The refusal's two lines; asserts that there is nothing else."""
-    assert said.code == 2, said.out + said.err
-    lines = said.err.split("\n")
-    assert len(lines) == 3, said.err
-    assert lines[2] == "", said.err
-    assert lines[0].startswith("cliptune: ")
-    assert lines[1].startswith("        ")
-    assert lines[1].strip()
-    assert "Traceback" not in said.out + said.err
-    return lines[0].removeprefix("cliptune: "), lines[1].strip()
 
 
 @pytest.fixture

@@ -127,12 +127,10 @@ def divided(tables: Mapping[str, Any]) -> tuple[int, int]:
 def perform(job: Job, folder: Path, setting: Setting) -> Ended:
     """Do one run in this process; go on where an earlier attempt stopped. Never raises for a run that fails."""
     from cliptune.pipeline import execute, prepare
-    from cliptune.training.compute import forget_peak
 
     began = time.perf_counter()
     options = {**job.options, **({"data.root": setting.root} if setting.root else {})}
     try:
-        forget_peak()
         plan = prepare(job.tables, options, job.preset, setting.device, memory=setting.memory or None)
         begun = read(folder)
         fresh = begun is not None and divided(begun["recipe"]) != divided(plan.recipe.tables())
