@@ -43,7 +43,7 @@ def section(opening: str, runs: Sequence[Named]) -> str:
     rows = groups(runs)
     data = runs[0].record.section("data")
     images = ", ".join(f"{data.get(part)} {name}" for part, name in (("train", "training"), ("val", "validation")))
-    lines = [["method", "trained numbers", "of the model", "Dice", "gain over zero-shot, points"], ["---"] * 5]
+    lines = [["method", "trainable parameters", "of the model", "Dice", "gain over zero-shot, points"], ["---"] * 5]
     lines.append(["zero-shot", "0", "0", mean_spread(rows[0]["zero_shot"], None), ""])
     for row in rows:
         interval = f" ({words.difference_interval(row['gain_interval'])})" if row["gain_interval"] else ""

@@ -20,13 +20,13 @@ CRITERION, KEPT = "mean 1/√v̂ (the paper's)", "key biases kept"
 OTHERS = ("all six matrices", "random", "largest gradients")
 HEAD = """# Does AST's criterion choose well? On a small cut
 
-Controls that the CLIP-AST paper lacks, on {classes} classes of Caltech-101 ({n} test images) with a CLIP of photographs of {size} numbers (zero-shot {zero}), 4 shots, seeds 1 to 3, preset `small`, K = 6, all with AST's losses and rate. One data set and one weak model: look at the differences, and run `ast-selection`, `ast-key-bias`, `ast-figure-4` on yours. {rule}
+Controls that the CLIP-AST paper lacks, on {classes} classes of Caltech-101 ({n} test images) with a CLIP of photographs of {size} parameters (zero-shot {zero}), 4 shots, seeds 1 to 3, preset `small`, K = 6, all with AST's losses and rate. One data set and one weak model: look at the differences, and run `ast-selection`, `ast-key-bias`, `ast-figure-4` on yours. {rule}
 
 Made by `python benchmarks/selection.py --root DATA --model MODEL --write`."""  # noqa: E501
 
 
 def means_table(runs: Sequence[Named]) -> str:
-    lines = [["what is tuned in every block", "numbers", "accuracy, mean ± s.d."], ["---", "---:", "---:"]]
+    lines = [["what is tuned in every block", "trainable parameters", "accuracy, mean ± s.d."], ["---", "---:", "---:"]]
     for row in groups(runs):
         numbers = words.count(row["trainable_parameters"])
         lines.append([row["label"], numbers, mean_spread(row["accuracy"], row["deviation"])])
