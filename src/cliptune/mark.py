@@ -267,12 +267,13 @@ def _other(data: str, root: str | None, words: str | None, run: Run) -> MaskSet:
     """
     own = Path(data).expanduser().is_dir() and not lies_below(data, root)
     value = run.record["recipe"]["segment"].get("value", ()) if own else ()
-    maskset = open_masks(data, root, prompt=words, value=value)
+    missing = run.record["recipe"]["data"].get("missing", "refuse")
+    maskset = open_masks(data, root, missing, prompt=words, value=value)
     if words is None and maskset.source and maskset.prompt_types == ("p0",):
         texts = run.record["prompt"]["texts"]
         if len(texts) != 1 or not texts[0]:
             raise UserError(f"'{maskset.name}' does not say what its masks mark", "--prompt WORDS does")
-        maskset = open_masks(data, root, prompt=texts[0], value=value)
+        maskset = open_masks(data, root, missing, prompt=texts[0], value=value)
     if not maskset.test:
         raise UserError(f"'{maskset.name}' has no test images", "give data with a test split")
     return maskset

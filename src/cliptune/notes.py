@@ -64,7 +64,7 @@ def long_run(plan: "AnyPlan", runs: int = 1) -> Note:
         return ()
     each = words.seconds(guess.seconds)
     told = each if runs == 1 else f"{words.seconds(runs * guess.seconds)}, {runs:,} runs of {each} each,"
-    shorter = ways_to_less(plan, guess.seconds)
+    shorter = [f"{way}{' a run' if runs > 1 else ''}" for way in ways_to_less(plan, guess.seconds)]
     return (
         f"this will take about {told} on this machine: {_length(plan)}",
         "This estimate may be off by a factor of two; `cliptune check` with the same arguments measures it.",
@@ -98,7 +98,7 @@ def ways_to_less(plan: "AnyPlan", seconds: float) -> list[str]:
                 ways.append(f"first {name} in place of {plan.recipe.method.name}: about {words.seconds(quick)}")
     steps = steps_within(plan, SHORT)
     if steps >= FEWEST and seconds > 2 * SHORT:
-        ways.append(f"--set train.steps={steps}: about {words.seconds(SHORT)}, fewer steps than the recipe's")
+        ways.append(f"--set train.steps={steps}, fewer than the recipe's: about {words.seconds(SHORT)}")
     return ways
 
 

@@ -77,7 +77,7 @@ def tests_of(run: Run, data: str | None, root: str | None, notes: list[str]) -> 
         tests = own_tests(run, root, settings, typed=typed)
         note_replaced(run, {name: located(test.imageset.root, paths_of(test)) for name, test in tests.items()}, notes)
         return tests, 0
-    imageset = open_set(data, root, settings["split_seed"], typed=typed)
+    imageset = open_set(data, root, settings["split_seed"], settings.get("missing", "refuse"), typed=typed)
     if is_own_copy(run, imageset):
         notes.append(f"{data} has the run's own test images, by content; they are measured as the run did")
         return own_tests(run, root, settings, imageset), 0

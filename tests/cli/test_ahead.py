@@ -41,7 +41,11 @@ def test_several_seeds_are_counted(base16: Backbone, few_digits, capsys) -> None
     ahead.say_time(plan)
     assert capsys.readouterr().out == ""
     ahead.say_time(plan, runs=10)
-    assert "10 runs of" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "10 runs of" in told
+    assert all(way.endswith(" a run") for way in told.partition("shorter: ")[2].strip().split("; ") if way)
+    ahead.say_time(plan_for(base16, few_digits, small_method("dora"), train__steps=2000), runs=2)
+    assert "about 30 min 0 s a run" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("laptop")

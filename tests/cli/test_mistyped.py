@@ -49,6 +49,8 @@ OPTIONS = [
     ("show dora --classes 0", "cliptune show --help"),
     ("predict", "like: cliptune predict runs/"),
     ("train lora --workers 2", "leave it out: images are read by"),
+    ("study digits-table --jobs 4", "type --workers 4"),
+    ("study digits-table --num-workers", "type --workers NUMBER"),
     ("train lora --quiet", "--json"),
     ("train lora --verbose", "leave it out"),
     ("train lora -v", "cliptune --version"),
@@ -129,3 +131,21 @@ def test_the_version(cliptune: Cliptune) -> None:
     from cliptune import __version__
 
     assert cliptune("--version").done().out == f"cliptune {__version__}\n"
+
+
+def test_what_was_typed_is_offered_as_it_can_be_typed(cliptune: Cliptune) -> None:
+    _, second = two_lines(cliptune("lora", "--data", "my data", "--shots", "4"))
+    assert second == "did you mean cliptune train lora --data 'my data' --shots 4?"
+    _, second = two_lines(cliptune("Train", "lora", "--shots", "4"))
+    assert second == "cliptune train lora --shots 4"
+
+
+@pytest.mark.parametrize(("option", "again"), [("--fresh", "--resume instead of --fresh"), ("--json", "--resume")])
+def test_an_interrupted_training_says_how_to_go_on(option: str, again: str, cliptune: Cliptune, monkeypatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cliptune.pipeline.execute", interrupt)
+    said = cliptune("train", "linear_probe", "--device", "cpu", option)
+    assert said.code == 130
+    assert f"the same command with {again} goes on" in said.err + said.out

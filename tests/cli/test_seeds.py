@@ -72,3 +72,12 @@ def test_runs_of_several_seeds_end_in_mean_deviation_and_one_page(cliptune: Clip
     assert page.is_file()
     again = cliptune("train", "lora", "--seeds", "1-2", *QUICK, "--json").done()
     assert [run["finished"] for run in again.json["runs"]] == [run["finished"] for run in runs], "trained once"
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_trained(few: None, cliptune: Cliptune) -> None:
+    Path("exp").mkdir()
+    Path("exp/report.md").write_text("mine")
+    first, second = two_lines(cliptune("train", "lora", *QUICK, "--seeds", "1-2", "--out", "exp"))
+    assert "report.md exists, and no report.html of `report` lies beside it" in first
+    assert "another name" in second
+    assert [path.name for path in Path("exp").iterdir()] == ["report.md"]

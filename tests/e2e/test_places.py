@@ -310,3 +310,24 @@ def test_data_that_moved_are_recognised_by_content(cliptune: Cliptune) -> None:
     other = cliptune("evaluate", "run", "--data", "moved", "--json").done()
     assert other.json["template"] == "a photo of a {}."
     assert not other.json["notes"]
+
+
+def test_moved_data_of_which_some_were_missing_are_measured_as_the_run_did(cliptune: Cliptune) -> None:
+    draw(Path("photos"))
+    images = sorted(Path("photos").rglob("*.png"))
+    lines = [f"{path.relative_to('photos')},{path.parent.name}" for path in images]
+    Path("photos/list.csv").write_text("\n".join(["image,label", *lines, "ant/gone.png,ant"]))
+    cliptune("train", "lora", "--data", "photos/list.csv", *WORDS, "--set", "data.missing=skip", "--out", "run").done()
+    os.rename("photos", "moved")
+    said = cliptune("evaluate", "run", "--data", "moved/list.csv").done()
+    assert "the run's own test images, by content" in said.out
+
+
+def test_masks_of_which_some_are_missing_are_measured_as_the_run_was_trained(cliptune: Cliptune) -> None:
+    for folder, numbers in (("things", range(3)), ("others", range(3, 6))):
+        draw_masks(Path(folder), numbers)
+        Path(folder, f"train/masks/{numbers[1]}.png").unlink()
+        Path(folder, f"test/masks/{numbers[1]}.png").unlink()
+    words = ("--data", "things", "--prompt", "thing", *WORDS, "--set", "data.missing=skip")
+    cliptune("train", "lora", *words, "--out", "run").done()
+    assert "n = 2" in cliptune("evaluate", "run", "--data", "others").done().out

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from cliptune.datasets.mask_meaning import checked
 from cliptune.datasets.mask_sets import open_masks
 from cliptune.datasets.segmentation import MaskItem, MaskSet
 from tests.layouts.segmentation import complaint, items, picture
@@ -343,3 +344,10 @@ def test_masks_of_several_pages_are_told(tmp_path: Path) -> None:
     opened = open_masks(str(root), prompt="disc")
     assert wrong_pixels(opened) == 0
     assert "1 of 8 mask files has several pages or frames: the first is read" in opened.notes
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [(np.int64(255), 255), (np.array([0, 128, 0]), (0, 128, 0)), (np.float32(0.5), 0.5)]
+)
+def test_values_of_numpy_are_numbers(value: object, meant: object) -> None:
+    assert checked(value) == meant

@@ -13,7 +13,16 @@ from cliptune.datasets import open_set
 from cliptune.datasets.base import Augment, ImageSet
 from cliptune.models.backbone import Backbone, load
 from cliptune.training import mirroring
-from cliptune.training.mirroring import IMAGES, Mirroring, answers, decide, decided, judge, named_like_writing
+from cliptune.training.mirroring import (
+    Mirroring,
+    answers,
+    asked_of_each,
+    decide,
+    decided,
+    judge,
+    named_like_writing,
+    turning_class,
+)
 from tests.conftest import plan_for, small_method
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -63,6 +72,8 @@ class TestNames:
             ("Boeing 737", "Boeing 747"),
             ("hepatitis A", "hepatitis B"),
             ("grade I", "grade V"),
+            ("猫", "狗"),
+            ("개", "소"),
         ],
     )
     def test_other_names(self, classes: tuple[str, ...]) -> None:
@@ -189,7 +200,16 @@ class TestDecision:
     def test_photographs_are_mirrored(self) -> None:
         wide = open_set(str(SHARED / "data/caltech-wide/101_ObjectCategories"))
         found = decide(wide, load(str(SHARED / "models/photo")))
-        assert (found.augment, found.by, found.images) == ("photo", "answers", IMAGES)
+        assert (found.augment, found.by, found.images) == ("photo", "answers", 24 * asked_of_each(24))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 24])
+def test_a_single_class_that_turns_is_seen_among_as_many_as_are_asked(classes: int) -> None:
+    """Every image of one class is told worse, all others as before: the images put to the question suffice."""
+    names = np.repeat([f"class {number:02}" for number in range(classes)], asked_of_each(classes))
+    kept = np.ones(len(names), bool)
+    assert turning_class(kept, names != "class 01", names) == "class 01"
+    assert turning_class(kept, kept, names) is None
 
 
 class TestPlans:

@@ -1,5 +1,6 @@
 """Which files of a folder are images, what is left out and counted, and which folders are parts."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -243,12 +244,21 @@ def test_an_image_under_two_labels(tmp_path: Path) -> None:
         (("cat", "dog", "cat|dog"), "class 'cat|dog' joins others"),
         (("cat", "nan"), "class 'nan' is what tools write where a label is missing"),
         (("bus", "bass", "class 1", "class 2"), ""),
+        (("C", "C++", "C#"), ""),
+        (("1.5", "15"), ""),
+        (("photo", "photocopy"), ""),
+        (("कि", "का"), ""),
     ],
 )
 def test_class_names_that_may_not_be_meant(classes: tuple[str, ...], note: str) -> None:
     notes = remarks_on(sorted(classes))
     assert len(notes) == bool(note)
     assert note in "".join(notes)
+
+
+def test_a_name_that_is_given_twice() -> None:
+    name = "cat"
+    assert same_names([name, "dog", name]) == (name, name)
 
 
 def test_names_without_anything_to_say_or_to_see(tmp_path: Path) -> None:
@@ -316,3 +326,48 @@ def test_names_may_spell_accents_otherwise(tmp_path: Path) -> None:
     fill(tmp_path / "data", "cafe\u0301", "dog")
     (tmp_path / "names.json").write_bytes(b"\xef\xbb\xbf" + '{"caf\u00e9": "a bar", "dog": "a dog"}'.encode())
     assert load(tmp_path / "data", names=tmp_path / "names.json").classes == ("a bar", "a dog")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("label_0", "label_1", "label_2"), ("target_1", "target_2"), ("photo_1", "photo_2"), ("photo", "mask", "video")],
+)
+def test_classes_that_are_called_like_folders_of_images_or_masks(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        fill(tmp_path, name)
+        for file in list((tmp_path / name).iterdir()):
+            file.rename(file.with_stem(hashlib.sha1(f"{name}/{file.stem}".encode()).hexdigest()[:8]))
+    assert load(tmp_path).classes == tuple(sorted(names))
+
+
+def test_images_beside_their_masks_and_overlays_are_no_classes(tmp_path: Path) -> None:
+    fill(tmp_path, "images", "masks", "overlays")
+    with pytest.raises(UserError, match="seems to hold images and their masks"):
+        load(tmp_path)
+
+
+def test_advice_about_an_absent_file_never_hides_which_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "a" * 300
+    path = listed(tmp_path, "image,label", "img/{n}.png,{c}")
+    path.write_text(path.read_text("utf-8") + f"\n{long}.png,b\n", "utf-8")
+    with pytest.raises(UserError, match=r"1 listed file does not exist, first 'a{300}\.png' \(line \d+\)"):
+        load(path)
+    assert any("left out" in note for note in load(path, missing="skip").notes)
+
+    def refuse(folder: Path) -> None:
+        raise UserError(f"{folder} cannot be read: permission denied", "chmod")
+
+    monkeypatch.setattr("cliptune.datasets.listed.images_below", refuse)
+    path.write_text(path.read_text("utf-8").replace(long, "gone"), "utf-8")
+    with pytest.raises(UserError, match="1 listed file does not exist, first 'gone"):
+        load(path)
+    assert any("left out" in note for note in load(path, missing="skip").notes)
+
+
+def test_a_loose_image_beside_class_folders_of_a_part_is_named(tmp_path: Path) -> None:
+    fill(tmp_path / "train", "cat", "dog")
+    fill(tmp_path / "test", "cat", "dog")
+    put(tmp_path / "train" / "preview.png")
+    with pytest.raises(UserError, match="1 image in 'train' outside of its class folders") as refused:
+        load(tmp_path)
+    assert refused.value.fix == "move what lies loose in train into a class folder, or elsewhere"

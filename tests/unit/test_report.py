@@ -334,6 +334,12 @@ class TestRefusals:
         with pytest.raises(UserError, match=said):
             write_report([folder])
 
+    def test_only_what_is_written_is_in_the_way(self, tmp_path):
+        folder = write_run(tmp_path / "run", steps=1, gallery=False)
+        (tmp_path / "paper.tex").write_text("mine")
+        write_report([folder], tmp_path / "paper.html")
+        assert (tmp_path / "paper.tex").read_text() == "mine"
+
     @pytest.mark.parametrize(
         ("name", "there", "said"),
         [("notes.html", "notes.md", r"notes\.md exists"), ("notes.html", "notes.html", r"notes\.html exists")]

@@ -163,6 +163,7 @@ class TestUnequalClasses:
         assert text.startswith("Mean over classes 84.0 %, zero-shot 54.0 %: +30.0 points (95 % ")
         assert "unequal (20 to 200 images a class)" in text
         assert "Always answering 'plain' would give an accuracy of 90.9 %." in text
+        assert "zero-shot is at chance (mean over classes 54.0 %, accuracy 90.0 %; guessing among 2 classes" in text
 
     def test_opposite_answers_are_told(self, tmp_path):
         verdict = one_run.page_of(read_record(unequal_run(tmp_path / "run", (196, 2), (150, 16)))).verdict

@@ -83,6 +83,25 @@ def test_the_verdict_and_the_table_say_ahead_by_one_rule():
     assert verdict_of(*runs, untrained).kind == "gain"
 
 
+def test_one_draw_beside_an_untouched_backbone_is_no_ahead():
+    """Zero-shot is measured once and counts in every draw; the method has as many draws as it was trained on."""
+    untrained = record("1" * 90 + "0" * 310, method="zero_shot", trainable_parameters=0)
+    one = record("1" * 300 + "0" * 100, method="dora")
+    assert standing(one, untrained).of("dora") == "highest on this draw"
+    assert verdict_of(one, untrained).kind == "unknown"
+    others = [record("1" * 91 + "0" * 309, method="dora", seed=seed) for seed in (2, 3)]
+    found = pairs(name_all([one, *others, untrained])[0])
+    assert [row["draws"] for row in found.means] == [3]
+    assert standing(one, *others, untrained).of("dora") != "ahead"
+    assert verdict_of(one, *others, untrained).kind != "gain"
+
+
+def test_an_untouched_backbone_that_no_method_reaches_is_the_best():
+    untrained = record("1" * 300 + "0" * 100, method="zero_shot", trainable_parameters=0)
+    runs = over_seeds("1" * 90 + "0" * 310, method="dora")
+    assert standing(*runs, untrained).of("zero_shot") == "ahead"
+
+
 def test_equal_means_are_said_as_equal():
     runs = [*over_seeds("1100", method="dora"), *over_seeds("1100")]
     assert "dora and lora have the same mean" in verdict_of(*runs).sentences[0]

@@ -100,7 +100,8 @@ def _answer(arguments: Sequence[str]) -> int:
     except UserError as problem:
         return output.refuse(problem.what, problem.fix)
     except (KeyboardInterrupt, typer.Abort):
-        output.note(f"interrupted{'; the same command with --resume goes on' if 'train' in arguments[:1] else ''}")
+        again = "--resume instead of --fresh" if "--fresh" in arguments else "--resume"
+        output.note(f"interrupted{f'; the same command with {again} goes on' if 'train' in arguments[:1] else ''}")
         return INTERRUPTED
     except Exception as problem:
         if hasattr(problem, "format_message"):

@@ -1,6 +1,7 @@
 """The command parser's complaints in our words: what is wrong, and what to type instead with the person's own value."""
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -118,10 +119,9 @@ def instead_of_verb(verb: str, verbs: Verbs, arguments: Sequence[str] = ()) -> s
     if word in ("help", "usage"):
         return next((f"cliptune {other} --help" for other in arguments if other in verbs), "cliptune --help")
     if word in verbs:
-        return f"cliptune {word}"
+        return f"cliptune {shlex.join([word, *_behind(verb, arguments)])}"
     if (method := _method(verb)) or verb.lower().endswith(".toml"):
-        rest = " ".join(arguments[list(arguments).index(verb) + 1 :]) if verb in arguments else ""
-        return f"did you mean cliptune train {' '.join(filter(None, (method or verb, rest)))}?"
+        return f"did you mean cliptune train {shlex.join([method or verb, *_behind(verb, arguments)])}?"
     for ours, theirs in NOT_YET.items():
         if word in theirs:
             return f"not supported yet; `cliptune {ours} RUN OUT` writes a model that transformers loads anywhere"
@@ -130,6 +130,11 @@ def instead_of_verb(verb: str, verbs: Verbs, arguments: Sequence[str] = ()) -> s
             return f"did you mean 'cliptune {ours}'? verbs: {', '.join(verbs)}"
     close = nearest(word, verbs, cutoff=LIKENESS)
     return f"{f'did you mean {chr(39)}cliptune {close[0]}{chr(39)}? ' if close else ''}verbs: {', '.join(verbs)}"
+
+
+def _behind(word: str, arguments: Sequence[str]) -> Sequence[str]:
+    """What was typed after a word."""
+    return arguments[list(arguments).index(word) + 1 :] if word in arguments else ()
 
 
 def _method(word: str) -> str:
@@ -183,6 +188,8 @@ def _otherwise(word: str, bare: str, value: str, verb: str) -> str:
     ):
         return f"the run comes first: cliptune {verb} {value or 'RUN'} …"
     if bare in ("workers", "num-workers", "n-workers", "nproc", "threads", "num-threads", "jobs", "j"):
+        if verb == "study":
+            return f"type --workers {value or 'NUMBER'}"
         return "leave it out: images are read by as many threads as there are cores (OMP_NUM_THREADS=2 takes fewer)"
     if bare in ("quiet", "q", "silent"):
         return "leave it out; for no text at all: >/dev/null, and for programs: --json"

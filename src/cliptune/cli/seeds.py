@@ -95,8 +95,9 @@ def in_turn(seeds: Sequence[int], train_one: Callable[[int], "Run"], report: Pat
         train_one: seed → its finished run. report: the HTML file to write.
     """
     from cliptune.files import short
-    from cliptune.report.page import write_report
+    from cliptune.report.page import refuse_foreign, write_report
 
+    refuse_foreign(report)
     runs = []
     for place, seed in enumerate(seeds, start=1):
         output.say(f"\n[{place}/{len(seeds)}] seed {seed}")

@@ -14,6 +14,7 @@ from cliptune.datasets.code import SUFFIX, open_code, typed_code
 from cliptune.errors import UserError
 from cliptune.files import user_path
 from cliptune.registry import find, name_of, plain
+from cliptune.settings import native
 
 TABLES = (".csv", ".tsv", ".txt")
 """endings of lists of your own images"""
@@ -88,6 +89,7 @@ def open_set(
     )
     if missing not in ("refuse", "skip"):
         raise UserError(f"missing = {missing!r}", "one of: 'refuse', 'skip'")
+    seed = native(seed)
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise UserError(f"seed = {seed!r}", "a whole number")
     if not name.strip():

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_COPY = re.compile(r"^copy of | ?-? ?(?:copy|kopie|copie)(?: ?\(?\d+\)?)?$| \(\d+\)$")
+_COPY = re.compile(r"^copy of |[ -]+(?:copy|kopie|copie)(?: ?\(?\d+\)?)?$| \(\d+\)$")
 _MISSING = frozenset(("nan", "na", "n/a", "#n/a", "null", "<na>", "none", "nat", "-", "?", "unknown", "undefined"))
 _JOINED = re.compile(r"[|;,+&/]")
 
@@ -27,7 +27,7 @@ def remarks_on(classes: Sequence[str]) -> list[str]:
     notes = []
     near: dict[str, list[str]] = {}
     for name in classes:
-        plain = re.sub(r"[^\w]|_", "", _COPY.sub("", prompt_key(name)))
+        plain = "".join(_letters(_COPY.sub("", prompt_key(name))))
         near.setdefault(plain.removesuffix("s") or name, []).append(name)
     if alike := [names for names in near.values() if len(names) > 1]:
         more = f", and {len(alike) - 1:,} more such groups" if len(alike) > 1 else ""
@@ -44,6 +44,15 @@ def remarks_on(classes: Sequence[str]) -> list[str]:
     if empty := [name for name in classes if prompt_key(name) in _MISSING]:
         notes.append(f"class '{printable(empty[0])}' is what tools write where a label is missing")
     return notes
+
+
+def _letters(name: str) -> Iterator[str]:
+    """A name without what tells no two of them apart: blanks, hyphens, quotes; 'C++', '1.5' and vowel signs stay."""
+    for place, letter in enumerate(name):
+        within = name[max(place - 1, 0) : place + 2]
+        number = letter in ".,/" and len(within) == 3 and within[0].isdigit() and within[2].isdigit()
+        if letter.isalnum() or unicodedata.category(letter)[0] in "MS" or letter in "#&%*" or number:
+            yield letter
 
 
 def read_names(folders: Sequence[str], path: Path) -> tuple[str, ...]:
@@ -97,8 +106,9 @@ def refuse_equal_prompts(classes: Sequence[str], tokens: "Tensor") -> None:
     """
     first: dict[tuple[int, ...], str] = {}
     for name, row in zip(classes, tokens.tolist(), strict=True):
-        other = first.setdefault(tuple(row), name)
-        if other is not name:
+        other = first.get(tuple(row))
+        first[tuple(row)] = name
+        if other is not None:
             raise UserError(
                 f"classes '{other}' and '{name}' have the same prompt for this backbone ({tokens.shape[1]} tokens)",
                 "give them different names, shorter where the prompt is cut: --set data.names=FILE",

@@ -196,7 +196,11 @@ def _refuse_parts_without_labels(path: Path, folders: Sequence[Path]) -> None:
     flat = [folder for folder in named.values() if has_images(folder)]
     if len(named) < 2 or not flat or (len(flat) == len(named) < len(folders)):
         return
-    told = f"{path}: '{printable(flat[0].name)}' means a part, and its images are in no class folders"
+    loose, called = has_images(flat[0]), printable(flat[0].name)
+    if any(images_below(folder) for folder in folders_in(flat[0])):
+        told = f"{path}: {these(loose, 'image')} in '{called}' outside of its class folders"
+        raise UserError(told, f"move what lies loose in {called} into a class folder, or elsewhere")
+    told = f"{path}: '{called}' means a part, and its images are in no class folders"
     if lists := _lists_in(path):
         raise UserError(told, f"give a list with columns image,label,split, as {lists[0]} may become")
     sort = "sort them into a folder per class, or list them in a CSV with columns image,label,split"

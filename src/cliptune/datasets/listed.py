@@ -1,5 +1,6 @@
 """Your own images as a CSV file lists them: `image,label` and perhaps `split`, paths relative to the file's folder."""
 
+import contextlib
 import os
 import re
 from collections import defaultdict
@@ -66,8 +67,11 @@ def read_csv(path: Path, missing: Missing) -> tuple[Splits, tuple[str, ...]]:
         else:
             splits[part].append((spelled, row.label))
     if gone and missing == "refuse":
-        raise _absent_files(path, gone)
-    notes += [f"{_absent_files(path, gone).what}; left out"] if gone else []
+        advice = "paths are read relative to the list's folder"
+        with contextlib.suppress(OSError, ValueError, UserError):  # a name too long, a folder that may not be read
+            advice = _where_instead(path.parent, next(iter(gone)))
+        raise UserError(_absent(path, gone), f"{advice}; --set data.missing=skip leaves them out")
+    notes += [f"{_absent(path, gone)}; left out"] if gone else []
     if respelled:
         what = these(respelled, "path is", "paths are")
         notes.append(f"{what} spelled otherwise on the disk (back-slashes, or the form of accents)")
@@ -103,14 +107,11 @@ def _twice(path: Path, place: str, one: Listed, other: Listed) -> UserError:
     )
 
 
-def _absent_files(path: Path, absent: Mapping[str, int]) -> UserError:
+def _absent(path: Path, gone: Mapping[str, int]) -> str:
     """What to say of images that a CSV lists and that are not there; by their line."""
-    count = these(len(absent), "listed file does", "listed files do")
-    first = next(iter(absent))
-    return UserError(
-        f"{path}: {count} not exist, first '{first}' (line {absent[first]})",
-        f"{_where_instead(path.parent, first)}; --set data.missing=skip leaves them out",
-    )
+    count = these(len(gone), "listed file does", "listed files do")
+    first = next(iter(gone))
+    return f"{path}: {count} not exist, first '{printable(first)}' (line {gone[first]})"
 
 
 def _where_instead(root: Path, image: str) -> str:

@@ -116,6 +116,8 @@ def checked(value: object) -> Wanted:
     Raises:
         UserError: no number, colour or 'nonzero'.
     """
+    if hasattr(value, "tolist"):  # numpy's and torch's
+        value = value.tolist()
     if value == NONZERO or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
         return value  # type: ignore[return-value]
     parts = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)

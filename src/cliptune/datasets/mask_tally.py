@@ -87,7 +87,7 @@ class Values(NamedTuple):
             scale = scales.get(survey.depth, 1.0)
             values = {colour_of(value, scale): pixels for value, pixels in survey.colour.pixels.items()}
             close = sum(n for it, n in values.items() if min(_apart(it, centre) for centre in self.centres) <= near)
-            if 2 * close < survey.size[0] * survey.size[1]:
+            if 2 * close < sum(values.values()):  # rare values are not kept
                 found.append(file)
         return found
 

@@ -245,7 +245,7 @@ def same_names(names: Iterable[str]) -> tuple[str, str] | None:
     """Two class names that one prompt stands for: they differ only in what `prompt_key` leaves out."""
     first: dict[str, str] = {}
     for name in names:
-        other = first.setdefault(prompt_key(name), name)
-        if other is not name:
+        if (other := first.get(key := prompt_key(name))) is not None:
             return other, name
+        first[key] = name
     return None

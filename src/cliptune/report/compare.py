@@ -6,7 +6,7 @@ of runs that classify (of others: segment_compare.py).
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -201,14 +201,35 @@ def _group(place: Place, label: str, shots: int | None, runs: Sequence[Named]) -
     }
 
 
+def is_untrained(record: RunFolder) -> bool:
+    """Whether nothing was trained, so that the seed changes nothing."""
+    return record.run.get("trainable_parameters") == 0
+
+
+def in_every_draw(runs: Sequence[Named]) -> list[Named]:
+    """The runs, and of a label that trains nothing its run in every draw that others have at its place and shots.
+
+    No draw of training images changes it, so it need not be made again to be compared on each.
+    """
+    found = list(runs)
+    draws = dict.fromkeys(each.cell for each in runs)
+    for label in dict.fromkeys(each.label for each in runs if is_untrained(each.record)):
+        own = {each.cell: each for each in runs if each.label == label}
+        first = {cell._replace(seed=None): each for cell, each in reversed(own.items())}
+        for cell in draws:
+            if cell not in own and (one := first.get(cell._replace(seed=None))):
+                found.append(replace(one, cell=cell))
+    return found
+
+
 def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:
     """The best and second-best label at `place`, by mean over the cells they share.
 
-    Labels with less than half of the most cells are left out: a method that failed, or an untouched backbone that was
-    measured once, would make the mean one over a single draw.
+    Labels with less than half of the most cells are left out: a method that failed would make the mean one over a
+    single draw.
     """
     by_label: dict[str, dict[tuple, float]] = defaultdict(dict)
-    for each in runs:
+    for each in in_every_draw(runs):
         value = reached(each.record)
         if each.cell.place == place and value is not None:
             by_label[each.label][(each.cell.shots, each.cell.seed)] = value

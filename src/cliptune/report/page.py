@@ -63,7 +63,7 @@ def write_report(
     homes = list(dict.fromkeys(home_of(Path(folder)) for folder in folders))
     home, alone = homes[0], len(homes) == 1
     out = user_path(out or (home / "report.html" if alone else "comparison.html"))
-    _refuse_foreign(out)
+    refuse_foreign(out, latex)
     plots = user_path(plots) if plots else None
     if plots is None and alone and out == home / "report.html":
         refuse_linked_folders(home)
@@ -77,8 +77,10 @@ def write_report(
     return [*texts, *(write_figures(page, plots) if plots else [])]
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path, latex: bool = False) -> None:
     """Refuse a name that is no page's, or a place where the page or its tables would replace files of another origin.
+
+    Tables are known as ours by the page beside them.
 
     Raises:
         UserError: see above.
@@ -89,15 +91,15 @@ def _refuse_foreign(out: Path) -> None:
         raise UserError(
             f"{out}: a report is an HTML page, with CSV and Markdown beside it", f"give {out.with_suffix('.html')}"
         )
-    tables = [out.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
+    fix = "give another name, or move that file"
     if out.is_file():
         with out.open("rb") as file:
-            ours = GENERATOR in file.read(HEAD) or file.seek(0, os.SEEK_END) == 0
-        foreign = [] if ours else [out]
-    else:
-        foreign = [path for path in tables if path.exists()]
-    if foreign:
-        raise UserError(f"{foreign[0]} exists and was not written by `report`", "give another name, or move that file")
+            if GENERATOR not in file.read(HEAD) and file.seek(0, os.SEEK_END) != 0:
+                raise UserError(f"{out} exists and was not written by `report`", fix)
+        return
+    tables = [out.with_suffix(suffix) for suffix in (".csv", ".md", *([".tex"] if latex else []))]
+    if there := [path for path in tables if path.exists()]:
+        raise UserError(f"{there[0]} exists, and no {out.name} of `report` lies beside it", fix)
 
 
 def page_of(folders: Sequence[Path]) -> Page:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cliptune.report import words
-from cliptune.report.compare import Named, Place
+from cliptune.report.compare import Named, Place, in_every_draw, is_untrained
 from cliptune.report.leading import scores
 from cliptune.report.read import RunFolder
 from cliptune.report.tables import Row, sign_test
@@ -74,7 +74,7 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
 def _by_place(runs: Sequence[Named], refused: list[str]) -> Iterator[tuple[Place, list[list[Shared]]]]:
     """Of every place the cells that each two labels share; why others do not is added to `refused`."""
     by_place: dict[Place, dict[str, dict[tuple, Named]]] = defaultdict(lambda: defaultdict(dict))
-    for run in runs:
+    for run in in_every_draw(runs):
         by_place[run.cell.place][run.label][(run.cell.shots, run.cell.seed)] = run
     for place, by_label in by_place.items():
         both = [_shared(by_label[first], by_label[second], refused) for first, second in combinations(by_label, 2)]
@@ -161,14 +161,18 @@ def _mean(place: Place, cells: Sequence[Shared]) -> Row:
 
 
 def why_no_pair(first: RunFolder, second: RunFolder) -> str:
-    """Empty where two runs saw the same episode and the same test images; otherwise the reason, in words."""
+    """Empty where two runs saw the same episode and the same test images; otherwise the reason, in words.
+
+    A run that trains nothing saw no training images: the test's have to be the same.
+    """
     ours, theirs = (record.section("data").get("episode_sha256") for record in (first, second))
     if not ours or not theirs:
         return "a run does not say which episode it saw (no episode_sha256), not paired"
-    if ours != theirs:
+    if ours != theirs and not is_untrained(first) and not is_untrained(second):
         return f"different episodes ({str(ours)[:8]}… and {str(theirs)[:8]}…), not paired"
+    alike = ours == theirs
     ours, theirs = (record.section("data").get("files_sha256") for record in (first, second))
-    if ours and theirs and ours != theirs:
+    if alike and ours and theirs and ours != theirs:
         return "images of one name are not the same files in both runs, not paired"
     if first.predictions is None or second.predictions is None:
         return "predictions.csv is missing, not paired"

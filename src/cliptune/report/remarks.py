@@ -12,7 +12,7 @@ from cliptune.datasets.coded_names import Coded, coded
 from cliptune.report import words
 from cliptune.report.blocks import Verdict
 from cliptune.report.compare import Cell, Named, Place, shots_text, told_apart
-from cliptune.report.leading import beside_chance, chance_of
+from cliptune.report.leading import beside_chance, chance_of, is_unequal
 from cliptune.report.read import Record, RunFolder
 
 PROMPT_FIX = (
@@ -111,8 +111,12 @@ def remarks_on_zero_shot(record: Record) -> list[Remark]:
             assert before is not None
             assert chance is not None
             on = "" if test == "test" else f" on {test}"
+            reached = words.percent(before.accuracy)
+            mean = words.number(before.extra.get("macro_accuracy"))
+            if is_unequal(before) and mean is not None and mean < before.accuracy:
+                reached = f"mean over classes {words.percent(mean)}, accuracy {reached}"
             what = (
-                f"zero-shot{on} is {said} ({words.percent(before.accuracy)}; guessing among "
+                f"zero-shot{on} is {said} ({reached}; guessing among "
                 f"{words.these(round(1 / chance), 'class', 'classes')} reaches {words.percent(chance)}): the backbone "
                 "does not know these images by these names, so a gain over it says little about the method"
             )

@@ -21,6 +21,7 @@ from cliptune.report.several_leading import (
     without_chance,
 )
 from cliptune.report.several_parts import (
+    ACCURACY,
     STANDING,
     beside_best,
     by_parameters,
@@ -90,7 +91,9 @@ def paired(runs: Sequence[Named[Record]], found: Pairs, places: Sequence[Place],
         *(["Differences are of the harmonic mean of base and novel."] if "harmonic mean" in kinds else []),
         *(["Where classes are unequal, differences are of the mean over classes."] if "class mean" in kinds else []),
     ]
-    return [Section("pairs", "Paired differences", [*map(Text, about), *differences(runs, found, places)])]
+    counted = ACCURACY[1] if kinds == {"accuracy"} else (*ACCURACY[1][:2], "McNemar p, accuracy")
+    blocks = differences(runs, found, places, (measured_as(rows), counted))
+    return [Section("pairs", "Paired differences", [*map(Text, about), *blocks])]
 
 
 def means(

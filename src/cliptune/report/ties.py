@@ -27,20 +27,17 @@ class Standing:
     """paired on too few draws to tell of others, and worse on those beyond the noise of the test images"""
     draws: int = ENOUGH_DRAWS
     """the fewest that `lower` shares with the best"""
-    untrained: tuple[str, ...] = ()
-    """labels that train nothing, as the untouched backbone: measured once, they need not be drawn again to be beaten"""
 
     @property
     def alone(self) -> bool:
         """Whether the best is ahead of all others, tested."""
-        others = {*self.untested, *self.lower} - {*self.untrained}
-        return not self.tied and not others and bool(self.behind or self.lower)
+        return bool(self.behind) and not (self.tied or self.untested or self.lower)
 
     def of(self, label: str) -> str:
         """In a word or two, for a table's cell; the highest mean is ahead only if it is ahead of all."""
         here = on_these(self.draws)
-        open_ = {*self.tied, *self.untested} - {*self.untrained}
-        first = AHEAD if self.alone else HIGHEST if open_ or not self.lower else f"{HIGHEST} {here}"
+        open_ = self.tied or self.untested or not self.lower
+        first = AHEAD if self.alone else HIGHEST if open_ else f"{HIGHEST} {here}"
         told = {self.best: first, **dict.fromkeys(self.tied, TIED), **dict.fromkeys(self.behind, BEHIND)}
         return (told | dict.fromkeys(self.lower, f"lower {here}")).get(label, UNTESTED)
 
@@ -100,10 +97,4 @@ def _standing(runs: Sequence[Named], best: str, differences: Sequence[Row]) -> S
         untested=tuple(label for label in others if label not in against),
         lower=lower,
         draws=min((against[label]["draws"] for label in lower), default=ENOUGH_DRAWS),
-        untrained=tuple(dict.fromkeys(each.label for each in runs if is_untrained(each))),
     )
-
-
-def is_untrained(run: Named) -> bool:
-    """Whether nothing was trained, so that the seed changes nothing."""
-    return run.record.run.get("trainable_parameters") == 0

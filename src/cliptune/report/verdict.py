@@ -7,7 +7,7 @@ from cliptune.report.blocks import Kind, Verdict
 from cliptune.report.compare import Named, Place, leader, told_apart
 from cliptune.report.pairs import Pairs, seen_from
 from cliptune.report.tables import Row
-from cliptune.report.ties import is_ahead, is_better, is_untrained, on_these
+from cliptune.report.ties import is_ahead, is_better, on_these
 from cliptune.statistics import ENOUGH_DRAWS
 
 FEW = f"At least {ENOUGH_DRAWS} seeds are needed to say whether this holds for other training images."
@@ -65,13 +65,10 @@ def _at(place: Place, where: str, runs: Sequence[Named], found: Pairs) -> tuple[
 
 
 def _not_behind(first: str, place: Place, runs: Sequence[Named], paired: Mapping[str, Row]) -> list[str]:
-    """The labels at a place that `first` is not ahead of; one that trains nothing need not be drawn again."""
-    here = [each for each in runs if each.cell.place == place]
-    untrained = {each.label for each in here if is_untrained(each)}
-    beaten = {label for label, row in paired.items() if is_ahead(row) or (label in untrained and is_better(row))}
-    unasked = {label for label in untrained if label not in paired}
-    labels = dict.fromkeys(each.label for each in here)
-    return [label for label in labels if label != first and label not in beaten | unasked]
+    """The labels at a place that `first` is not ahead of."""
+    beaten = {label for label, row in paired.items() if is_ahead(row)}
+    labels = dict.fromkeys(each.label for each in runs if each.cell.place == place)
+    return [label for label in labels if label != first and label not in beaten]
 
 
 def _against(first: str, place: Place, found: Pairs) -> dict[str, Row]:

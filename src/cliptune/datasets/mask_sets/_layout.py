@@ -197,11 +197,26 @@ def homes(root: Path) -> list[Home]:
 
 
 def is_home(root: Path) -> bool:
-    """Whether a folder seems to hold images with masks and not classes; thousands of folders are not looked into."""
+    """Whether a folder seems to hold images with masks and not classes; thousands of folders are not looked into.
+
+    Folders like photo/, mask/ and video/ are classes, unless most of what lies in mask/ is called like a photo.
+    """
     try:
-        return next(_homes(root, "", _DEPTH, everywhere=False), None) is not None
-    except UserError:  # two folders of masks: still no classes
+        return any(not _among_classes(root, home) for home in _homes(root, "", _DEPTH, everywhere=False))
+    except UserError:  # two folders of masks beside one of images: still no classes
         return True
+
+
+def _among_classes(root: Path, home: Home) -> bool:
+    """Whether a third folder of images lies beside two that seem to hold images and masks, whose names do not pair."""
+    third = [folder for folder in folders_in(root / home.above) if not role_of(folder.name) and has_images(folder)]
+    if not third:
+        return False
+    images, masks = (
+        [file.relative_to(root / folder).with_suffix("").as_posix() for file in images_below(root / folder)]
+        for folder in (home.images, home.masks)
+    )
+    return 2 * len(pair(images, masks).lone_masks) > len(masks)
 
 
 def _homes(root: Path, above: str, depth: int, everywhere: bool) -> Iterator[Home]:
@@ -226,7 +241,9 @@ def _pairs(folder: Path, names: Sequence[str]) -> list[tuple[str, str, str]]:
             roles.setdefault(role[1], {}).setdefault(role[0], []).append(name)
     pairs = []
     for word, both in roles.items():
-        images, masks = (_one(folder, both.get(role, ()), role) for role in ("images", "masks"))
+        if len(both) < 2:  # label_1 and label_2 may be classes
+            continue
+        images, masks = (_one(folder, both[role], role) for role in ("images", "masks"))
         if images and masks:
             pairs.append((word, images, masks))
     return pairs
