@@ -40,11 +40,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "early stopping": ("lora", {"dropout": 0.0}, {"train__steps": 30, "train__patience": 1, "train__lr": 2e-2}),
     "dropout": ("dora", {"dropout": 0.5}, {"train__batch": 7}),
     # 12 pictures with masks
-    "marking": (
-        "dora",
-        {"dropout": 0.0},
-        {"train__batch": 5, "train__chunk": 2, "train__augment": "affine"},
-    ),
+    "marking": ("dora", {"dropout": 0.0}, {"train__batch": 5, "train__chunk": 2, "train__augment": "affine"}),
     "marking, picked": ("ast", {"probe_steps": 2}, {"train__batch": 5, "train__augment": "none", "train__steps": 3}),
     "marking with the decoder alone": ("decoder", {}, {"train__batch": 5, "segment__decoder": "all"}),
 }

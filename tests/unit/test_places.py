@@ -368,6 +368,6 @@ def test_a_loose_image_beside_class_folders_of_a_part_is_named(tmp_path: Path) -
     fill(tmp_path / "train", "cat", "dog")
     fill(tmp_path / "test", "cat", "dog")
     put(tmp_path / "train" / "preview.png")
-    with pytest.raises(UserError, match="1 image in 'train' outside of its class folders") as refused:
+    with pytest.raises(UserError, match="1 image is directly in 'train', not in one of its class folders") as refused:
         load(tmp_path)
-    assert refused.value.fix == "move what lies loose in train into a class folder, or elsewhere"
+    assert refused.value.fix == "move each into a class folder, or out of train"

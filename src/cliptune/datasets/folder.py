@@ -198,8 +198,10 @@ def _refuse_parts_without_labels(path: Path, folders: Sequence[Path]) -> None:
         return
     loose, called = has_images(flat[0]), printable(flat[0].name)
     if any(images_below(folder) for folder in folders_in(flat[0])):
-        told = f"{path}: {these(loose, 'image')} in '{called}' outside of its class folders"
-        raise UserError(told, f"move what lies loose in {called} into a class folder, or elsewhere")
+        raise UserError(
+            f"{path}: {these(loose, 'image is', 'images are')} directly in '{called}', not in one of its class folders",
+            f"move each into a class folder, or out of {called}",
+        )
     told = f"{path}: '{called}' means a part, and its images are in no class folders"
     if lists := _lists_in(path):
         raise UserError(told, f"give a list with columns image,label,split, as {lists[0]} may become")

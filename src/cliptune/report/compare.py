@@ -211,15 +211,15 @@ def in_every_draw(runs: Sequence[Named]) -> list[Named]:
 
     No draw of training images changes it, so it need not be made again to be compared on each.
     """
-    found = list(runs)
+    everywhere = list(runs)
     draws = dict.fromkeys(each.cell for each in runs)
     for label in dict.fromkeys(each.label for each in runs if is_untrained(each.record)):
         own = {each.cell: each for each in runs if each.label == label}
         first = {cell._replace(seed=None): each for cell, each in reversed(own.items())}
         for cell in draws:
             if cell not in own and (one := first.get(cell._replace(seed=None))):
-                found.append(replace(one, cell=cell))
-    return found
+                everywhere.append(replace(one, cell=cell))
+    return everywhere
 
 
 def leader(runs: Sequence[Named], place: Place) -> tuple[str, str] | None:

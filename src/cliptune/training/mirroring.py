@@ -259,11 +259,11 @@ def _readable(imageset: ImageSet, backbone: Backbone) -> tuple[list[Item], Tenso
     cuts: list[Tensor] = []
     served = Pixels(imageset, [item for group in several for item in group], backbone.preprocess, Augment(kind="none"))
     place = 0
-    each = asked_of_each(len(several))
+    per_class = asked_of_each(len(several))
     for group in several:
         taken = 0
         for item in group:
-            if taken < each:
+            if taken < per_class:
                 try:
                     cuts.append(served.plain([place]))
                     items.append(item)
