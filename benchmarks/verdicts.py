@@ -49,12 +49,16 @@ class Setting(NamedTuple):
     """how many times the others' spread the first method's is"""
     by_seed: float = 0.0
     """share of the spread over draws that all numbers of shots of a seed have in common"""
+    untrained: bool = False
+    """the last method trains nothing: one run, which no draw moves; a draw also moves all others together, as far as
+    each alone, and an image is as hard in every draw"""
 
     def __str__(self) -> str:
         told = [f"{self.methods} methods", f"{len(self.shots)} × shots" if len(self.shots) > 1 else ""]
         told += [f"images {100 * self.lasting:.0f} % lasting" if self.lasting != 0.5 else ""]
         told += [f"one spreads {self.uneven:g} times as far" if self.uneven != 1 else ""]
         told += [f"spread {100 * self.by_seed:.0f} % the seed's" if self.by_seed else ""]
+        told += ["one trains nothing" if self.untrained else ""]
         return ", ".join(text for text in told if text)
 
 
@@ -67,8 +71,19 @@ SETTINGS = (
     Setting(methods=4, uneven=3.0),
     Setting(methods=4, shots=(1, 4, 16)),
     Setting(methods=8),
+    Setting(untrained=True),
+    Setting(methods=4, untrained=True),
+    Setting(shots=(1, 4, 16), untrained=True),
 )
-SEEN = (Setting(lasting=0.0), Setting(lasting=1.0), Setting(shots=(1, 4, 16)), Setting(methods=4), Setting(methods=8))
+SEEN = (
+    Setting(lasting=0.0),
+    Setting(lasting=1.0),
+    Setting(shots=(1, 4, 16)),
+    Setting(methods=4),
+    Setting(methods=8),
+    Setting(untrained=True),
+    Setting(methods=4, untrained=True),
+)
 """of which it is told how often a true difference is seen"""
 
 
@@ -93,30 +108,37 @@ def simulated(setting: Setting, spread: float, lead: float, generator: np.random
     """
     methods, shots, draws = setting.methods, len(setting.shots), setting.draws
     shared, own = alike(), 1 - alike()
-    answer = np.sqrt(shared) * generator.standard_normal((IMAGES, 1, shots, draws))
+    alone = (1, 1) if setting.untrained else (shots, draws)
+    answer = np.sqrt(shared) * generator.standard_normal((IMAGES, 1, *alone))
     answer = answer + np.sqrt(own * setting.lasting) * generator.standard_normal((IMAGES, methods, 1, 1))
-    answer += np.sqrt(own * (1 - setting.lasting)) * generator.standard_normal((IMAGES, methods, shots, draws))
+    answer = answer + np.sqrt(own * (1 - setting.lasting)) * generator.standard_normal((IMAGES, methods, shots, draws))
     moved = np.sqrt(1 - setting.by_seed) * generator.standard_normal((methods, shots, draws))
     moved += np.sqrt(setting.by_seed) * generator.standard_normal((methods, 1, draws))
     moved[0] *= setting.uneven
+    if setting.untrained:
+        answer[:, -1] = answer[:, -1, :1, :1]
+        moved += generator.standard_normal((1, shots, draws))
+        moved[-1] = 0
     accuracy = ACCURACY + moved * spread / 100 / np.sqrt(2)
     accuracy[0] += lead / 100
     correct = answer < ndtri(np.clip(accuracy, 0.01, 0.999))
+    trained = [not setting.untrained or method < methods - 1 for method in range(methods)]
     return [
-        Named(f"method {method}", Cell(PLACE, count, seed), _record(correct[:, method, shot, seed], count, seed))
-        for method in range(methods)
+        Named(f"method {method}", Cell(PLACE, count, seed), _run(correct[:, method, shot, seed], count, seed, trains))
+        for method, trains in enumerate(trained)
         for shot, count in enumerate(setting.shots)
-        for seed in range(draws)
+        for seed in range(draws if trains else 1)
     ]
 
 
-def _record(correct: np.ndarray, shots: int, seed: int) -> Record:
+def _run(correct: np.ndarray, shots: int, seed: int, trained: bool) -> Record:
     guesses = tuple(np.where(correct, "a", "b").tolist())
     run = {
         "metrics": {"test": {"accuracy": float(correct.mean()), "n": IMAGES}},
         "data": {"name": PLACE.data, "episode_sha256": f"{shots}-{seed}"},
         "shots": shots,
         "seed": seed,
+        "trainable_parameters": 4096 if trained else 0,
     }
     return Record(Path(), run, (), Predictions(PATHS, TRUTH, guesses, SCORES))
 
@@ -140,7 +162,7 @@ def shares(setting: Setting, spread: float, lead: float, times: int) -> Said:
     """In which share of `times` repetitions each is said."""
     key = [setting.methods, setting.draws, len(setting.shots), round(100 * setting.lasting)]
     key += [round(setting.uneven), round(setting.by_seed), round(10 * spread), round(10 * lead)]
-    generator = np.random.default_rng(key)
+    generator = np.random.default_rng([*key, 1] if setting.untrained else key)
     told = [said(simulated(setting, spread, lead, generator)) for _ in range(times)]
     return Said(*np.mean(told, axis=0).tolist())
 

@@ -105,6 +105,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def start_server() -> None:
     """Start what children are forked from, where it can import `tests`; it does not say when a preload fails."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one worker has it: it takes seconds to start, and 0.5 GB
+        assert "@processes" in os.environ["PYTEST_CURRENT_TEST"], 'mark this test xdist_group("processes")'
     with contextlib.chdir(Path(__file__).parents[1]):
         forkserver.ensure_running()
 

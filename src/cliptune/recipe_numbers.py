@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from cliptune.errors import UserError
-from cliptune.settings import plain
 
 if TYPE_CHECKING:
     from cliptune.recipe import Recipe
@@ -43,13 +42,12 @@ def check_numbers(recipe: "Recipe") -> None:
         "segment.bce": 0,
         "segment.decoder_lr": 0,
     }
-    tables = {section: plain(table) for section, table in vars(recipe).items() if table is not None}
     for key, bound in lowest.items():
         section, name = key.split(".")
-        if section not in tables or tables[section][name] == "epoch":
-            continue
-        if tables[section][name] < bound:
-            raise UserError(f"{key} = {tables[section][name]} makes no sense", f"{key} has to be at least {bound}")
+        table = getattr(recipe, section)
+        value = None if table is None else getattr(table, name)
+        if value not in (None, "epoch") and value < bound:
+            raise UserError(f"{key} = {value} makes no sense", f"{key} has to be at least {bound}")
     if recipe.train.steps != "auto" and recipe.train.steps < 1:
         raise UserError(f"train.steps = {recipe.train.steps} makes no sense", "at least 1, or auto")
     if 0 < recipe.train.most_steps < recipe.train.least_steps:

@@ -244,6 +244,7 @@ def test_a_broken_state_is_refused(content: bytes, tmp_path: Path) -> None:
     assert "--fresh" in refused.value.fix
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_run_that_was_killed_with_a_broken_state(few: None, cliptune: Cliptune) -> None:
     steps = ("--set", "train.steps=12", "--set", "train.checkpoint_seconds=0")
     command = ("train", "lora", *QUICK, "--out", "run", *steps)

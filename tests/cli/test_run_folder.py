@@ -55,6 +55,7 @@ def test_a_new_run_that_fails_leaves_the_old_one(broken: tuple[str, str], few: N
     assert [path.name for path in Path().iterdir()] == ["run"]
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_new_run_that_is_killed_leaves_the_old_one_and_can_be_resumed(few: None, cliptune: Cliptune) -> None:
     cliptune(*TRAIN).done()
     before = contents(Path("run"))
@@ -154,6 +155,7 @@ def test_what_a_run_writes_is_known_as_ours(few: None, cliptune: Cliptune) -> No
 # One process at a time
 
 
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("option", [(), ("--resume",), ("--fresh",)], ids=str)
 def test_a_folder_in_work_is_refused(option: tuple[str, ...], few: None, cliptune: Cliptune) -> None:
     steps = ("--set", "train.steps=12", "--set", "train.checkpoint_seconds=0")
@@ -175,6 +177,7 @@ def test_a_folder_in_work_is_refused(option: tuple[str, ...], few: None, cliptun
     assert [path.name for path in Path().iterdir()] == ["run"]
 
 
+@pytest.mark.xdist_group("processes")
 def test_the_lock_of_a_killed_process_is_free(few: None, cliptune: Cliptune) -> None:
     Process(*TRAIN, "--set", "train.steps=40").kill_when(reached(Path("run"), 3))
     assert Path(HIDDEN, "run.lock").exists()

@@ -1,8 +1,9 @@
 """What a notebook has set for its process: gradient mode, default dtype, threads; and memory that ends."""
 
-import subprocess
+import importlib
 import sys
 import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from cliptune.methods.lora import LoRA
 from cliptune.pipeline import execute
 from cliptune.training.compute import refuse_inference_tensors
 from cliptune.training.events import Step
-from tests.command import QUICK, Cliptune
+from tests.command import CONTEXT, QUICK, Cliptune, start_server
 from tests.conftest import plan_for, small_method
 
 SETTINGS = {"train.steps": 4, "evaluate.retention": "none"}
@@ -107,11 +108,25 @@ def test_memory_ends(problem: Exception, where: str, few: None, cliptune: Cliptu
         assert list(Path().iterdir()) == []
 
 
+def _imported_again(answer: Connection) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cliptune"]:
+        del sys.modules[name]
+    sys.modules["resource"] = None  # type: ignore[assignment]
+    for name in ("pipeline", "cli.main"):
+        importlib.import_module(f"cliptune.{name}")
+    compute = importlib.import_module("cliptune.training.compute")
+    compute.STATUS /= "nowhere"
+    answer.send(compute.resident_bytes())
+
+
+@pytest.mark.xdist_group("processes")
 def test_no_module_of_unix_is_needed_to_start() -> None:
-    """As on Windows, where there is no `resource`."""
-    code = "import sys; from transformers import CLIPModel\n"  # it has its own use of resource
-    code += "sys.modules['resource'] = None\n"
-    code += "from cliptune.training import compute\ncompute.STATUS = compute.STATUS / 'nowhere'\n"
-    code += "import cliptune.pipeline, cliptune.cli.main\nprint(compute.resident_bytes())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
-    assert (done.stdout.strip(), done.returncode) == ("0", 0), done.stderr
+    """As on Windows, where there is no `resource`; in a process that has only the libraries, which have their own use
+    of it, imported before."""
+    start_server()
+    answer, end = CONTEXT.Pipe(duplex=False)
+    child = CONTEXT.Process(target=_imported_again, args=(end,))
+    child.start()
+    end.close()
+    assert answer.recv() == 0
+    child.join()

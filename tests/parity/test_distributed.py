@@ -27,14 +27,12 @@ SCL = {"loss__image": 10.0, "loss__text": 25.0, "loss__logits": 1.0}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # 20 training images; name: (method, its settings, the recipe's)
     "lora_xs": ("lora_xs", {"dropout": 0.0}, {"train__batch": 8}),
-    "dora": ("dora", {"dropout": 0.0}, {"train__batch": 8}),
     "ast": ("ast", {"probe_steps": 5}, {"train__batch": 8, **NO_LOSS}),
     "random crops": ("lora", {"dropout": 0.0}, {"train__augment": "photo", "train__batch": 8}),
     "a batch that does not divide": ("lora", {"dropout": 0.0}, {"train__steps": 9, "train__batch": 7}),
-    "a last batch of one": ("lora", {"dropout": 0.0}, {"train__steps": 6, "train__batch": 19}),
     "in parts": ("lora", {"dropout": 0.0}, {"train__batch": 15, "train__chunk": 4, "train__text_chunk": 3}),
     "self-consistency": ("lora", {"dropout": 0.0}, {"train__batch": 7, **SCL}),
-    "a last batch of one, with it": ("lora", {"dropout": 0.0}, {"train__batch": 19, **SCL}),
+    "a last batch of one": ("lora", {"dropout": 0.0}, {"train__batch": 19, **SCL}),
     "frozen images": ("lora", {"dropout": 0.0, "where": ("text.*.q",)}, {"train__augment": "none", "train__batch": 7}),
     "a closed phase": ("linear_probe", {}, {}),
     "early stopping": ("lora", {"dropout": 0.0}, {"train__steps": 30, "train__patience": 1, "train__lr": 2e-2}),

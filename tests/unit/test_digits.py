@@ -92,7 +92,7 @@ def test_home_is_expanded(tmp_path, monkeypatch):
 
 def test_names_come_from_the_modules():
     assert "digits" in names()
-    assert names() == sorted(names())
+    assert list(names()) == sorted(names())
     assert not any(name.startswith("_") for name in names())
 
 

@@ -20,9 +20,11 @@ TABLES = (".csv", ".tsv", ".txt")
 """endings of lists of your own images"""
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Every set that has a module in `sets/`, sorted; imports none of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_"))
+    found = (module.name for module in pkgutil.iter_modules(sets.__path__))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 @cache

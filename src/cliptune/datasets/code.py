@@ -31,9 +31,8 @@ def refuse_untyped(tables: Mapping[str, Mapping[str, Any]], typed: Set[Path]) ->
     """
     for table in tables.values():
         for text in _texts(table.values()):
-            path = Path(text)
-            if text.endswith(SUFFIX) and user_path(path).is_file():
-                check_typed(path, typed)
+            if text.endswith(SUFFIX) and user_path(text).is_file():
+                check_typed(Path(text), typed)
 
 
 def check_typed(path: Path, typed: Set[Path]) -> None:

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from cliptune.errors import UserError
@@ -133,6 +134,12 @@ def write_figures(page: Page, folder: Path) -> list[Path]:
 
 def render(page: Page) -> str:
     """The page as one HTML document without outside resources."""
+    return _template().render(page=page)
+
+
+@cache
+def _template() -> Template:
+    """Compiled once: that takes as long as a small figure."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -142,7 +149,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.globals["svg"] = lambda drawing: Markup(theme.svg(drawing.figure, drawing.name))
-    return environment.get_template(TEMPLATE).render(page=page)
+    return environment.get_template(TEMPLATE)
 
 
 def unbroken(value: Any) -> Any:
