@@ -52,6 +52,14 @@ def user_path(name: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+def instead_of_address(address: str) -> str:
+    """What to give instead of an address, as advice; of file:// its path."""
+    if address.lower().startswith("file:"):
+        path = re.sub(r"^file:/*", "", address, flags=re.I)
+        return f"leave file:// out: {path if re.match('[A-Za-z]:', path) else f'/{path}'}"
+    return "download it (and unpack it), then give the path"
+
+
 def short(path: Path) -> str:
     """A path for a message: relative where it lies below the working directory."""
     with contextlib.suppress(ValueError, FileNotFoundError):  # elsewhere; a working directory that was removed

@@ -20,6 +20,7 @@ from cliptune.datasets.base import ImageSet
 from cliptune.datasets.images import IMAGE_SUFFIXES, decode, printable, read_file, upright_rgb
 from cliptune.datasets.places import LeftOut, images_below, spelled_on_disk
 from cliptune.errors import UserError
+from cliptune.files import instead_of_address
 from cliptune.progress import Bar
 
 One = Union[str, "os.PathLike[str]", Image.Image, np.ndarray, bytes, io.IOBase]
@@ -177,7 +178,7 @@ def _bare(text: str) -> str:
 def _instead_of(text: str) -> str:
     """What to do about a path where nothing is."""
     if "://" in text:
-        return "only files of this machine are read; download it first"
+        return instead_of_address(text)
     return "patterns are for the shell; in Python: glob.glob(…)" if set("*?[") & set(text) else _FILES
 
 

@@ -117,45 +117,76 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     heading = lines[first] if first < len(lines) else ""
     separator = next((mark for mark in _SEPARATORS if not _absent(_heading(heading, mark), required)), None)
     if separator is None:
-        raise _headless(path, heading, (*required, *optional), required)
+        raise _headless(path, heading, lines[first + 1 :], (*required, *optional), required)
     columns = _heading(heading, separator)
     if twice := [name for name in (*required, *optional) if columns.count(name) > 1]:
         raise UserError(f"{path} has two columns '{twice[0]}'", "keep one of them")
     reader = csv.reader(StringIO("\n".join(lines[first:])), delimiter=separator, strict=True)
-    rows = []
+    rows, ended = [], 0
     try:
         next(reader, None)
+        ended = reader.line_num
         for fields in reader:
-            line = first + reader.line_num
+            line, ended = first + reader.line_num, reader.line_num
             if any(field.strip() for field in fields):
                 values = _fields(fields, columns, separator, f"{path}:{line}", (*required, *optional))
                 rows.append(Row(line, {name: values.pop(name, "") for name in (*required, *optional)}, values))
     except csv.Error as problem:
-        raise UserError(
-            f"{path}:{first + reader.line_num}: not a CSV line ({problem})", 'write quotes within a field as ""'
-        ) from problem
+        line, unclosed = first + reader.line_num, "unexpected end" in str(problem)
+        what = f"{path}:{first + ended + 1}: double quotes are not closed" if unclosed else f"{path}:{line}: {problem}"
+        raise UserError(what, 'close them on that line, and write quotes within a field as ""') from problem
     return rows
 
 
-def _headless(path: Path, heading: str, wanted: Sequence[str], required: Sequence[str]) -> UserError:
-    """What to say of a first line that does not name the columns."""
+def _headless(
+    path: Path, heading: str, lines: Sequence[str], wanted: Sequence[str], required: Sequence[str]
+) -> UserError:
+    """What to say of a first line that does not name the columns.
+
+    Args:
+        lines: what follows it. wanted: all columns; `required` are those that have to be there.
+    """
     if not heading:
         return UserError(f"{path} is empty", f"begin it with the line {','.join(wanted)}")
     separator = max(_SEPARATORS, key=lambda mark: len(_heading(heading, mark)))
     columns = _heading(heading, separator)
     missing = _absent(columns, required)
     what = f"{path} has no column '{missing[0]}' (its first line: {_shortened(heading)})"
+    return UserError(
+        what, _named_by(columns, separator, missing) or _header_for(columns, separator, lines, wanted, required)
+    )
+
+
+def _named_by(columns: Sequence[str], separator: str, missing: Sequence[str]) -> str:
+    """Advice where the first line names the columns, in other words; '' where it does not."""
     known = {
         name: next((column for column in columns if re.sub(r"[\s_]", "", column) in _MEANT[name]), "")
         for name in missing
     }
-    if all(known.values()):
-        renamed = " and ".join(f"'{column}' {name}" for name, column in known.items())
-        return UserError(what, f"in its first line, call {renamed}")
-    if any(column.endswith(_IMAGE_ENDINGS) for column in columns) and len(columns) >= len(required):
-        line = separator.join([*wanted, *(f"column{number}" for number in range(len(columns)))][: len(columns)])
-        return UserError(what, f"put a line above it that names the columns, as {line.strip()}")
-    return UserError(what, f"begin it with the line {','.join(wanted)}, separated by commas")
+    renamed = " and ".join(f"'{column}' {name}" for name, column in known.items())
+    return f"in its first line, call {renamed}" if all(known.values()) else ""
+
+
+def _header_for(
+    columns: Sequence[str], separator: str, lines: Sequence[str], wanted: Sequence[str], required: Sequence[str]
+) -> str:
+    """Advice where the first line may be anything: a comment, quoted whole, a column per class, or data."""
+    full, short = ",".join(wanted), ",".join(required)
+    if columns[0].startswith("#"):
+        return f"remove the comment; the first line names the columns, as {full}"
+    if len(columns) == 1 and any(not _absent(_heading(columns[0], mark), required) for mark in _SEPARATORS):
+        return "remove the double quotes around each line"
+    if columns[0].endswith(_IMAGE_ENDINGS) and len(columns) == 1:
+        return f"a list says more than the images' names: begin it with the line {short}, and add the rest to each line"
+    if len(columns) == 1:
+        return f"separate its columns with commas, and begin it with the line {short}"
+    second = _heading(next((line for line in lines if line.strip()), ""), separator)
+    if len(second) > 2 and "label" in required and {*second[1:]} <= {"0", "1", "0.0", "1.0"}:
+        return f"columns of 0 and 1 per class are not read: write the class's name in one column, as {short}"
+    names = separator.join([*wanted, *(f"column{number}" for number in range(len(columns)))][: len(columns)])
+    if any(column.endswith(_IMAGE_ENDINGS) or "/" in column for column in columns):
+        return f"put a line above it that names the columns, as {names.strip()}"
+    return f"call its columns {' and '.join(required)} in the first line, or, if that is data, put {names} above it"
 
 
 def _heading(line: str, separator: str) -> list[str]:

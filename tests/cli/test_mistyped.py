@@ -69,7 +69,8 @@ OPTIONS = [
     ("lora --data photos", "cliptune train lora --data photos"),
     ("my.toml", "cliptune train my.toml"),
     ("--data photos train lora", "the verb comes first: cliptune train … --data …"),
-    ("train lora --data https://x.org/a.zip", "download and unpack it"),
+    ("train lora --data https://x.org/a.zip", "download it (and unpack it)"),
+    ("train lora --data file:///home/me/photos", "leave file:// out: /home/me/photos"),
     ("train lora --data digits --device cuda:1", "CUDA_VISIBLE_DEVICES=1"),
     ("train lora --data digits --device gpu", "--device cuda"),
 ]

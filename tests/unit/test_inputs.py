@@ -124,7 +124,7 @@ def test_what_is_no_image_is_refused(given: Any, words: str) -> None:
         ("", "is no file name"),
         (" ", "is no file name"),
         ("a\0b", "is no file name"),
-        ("https://x.org/a.jpg", "no such file or folder\\nonly files of this machine are read"),
+        ("https://x.org/a.jpg", "no such file or folder\\ndownload it"),
         ("/dev/null", "is not a file"),
     ],
 )
@@ -166,7 +166,7 @@ REFUSED: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "data frame": (lambda v: type("DataFrame", (), {"columns": ["path"], "iloc": None})(), "frame"),
     "file opened as text": (lambda v: open("one.png", encoding="utf-8"), "mode 'rb'"),  # noqa: SIM115
     "closed file": (lambda v: closed("one.png"), "file that is closed"),
-    "address": (lambda v: "https://example.org/a.png", "download it first"),
+    "address": (lambda v: "https://example.org/a.png", "download it"),
 }
 
 

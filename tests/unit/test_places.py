@@ -11,6 +11,7 @@ from cliptune.datasets.class_names import remarks_on
 from cliptune.datasets.folder import load
 from cliptune.datasets.places import LeftOut, images_below, is_image, part_of, same_names, spelled_on_disk
 from cliptune.errors import UserError
+from cliptune.protocols.few_shot import few_shot
 
 
 def put(path: Path) -> None:
@@ -28,9 +29,9 @@ def fill(root: Path, *classes: str, count: int = 5) -> Path:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        *[(word, "train") for word in ("train", "Training", "TRAIN", "seg_train", "train_set", "trainset")],
+        *[(word, "train") for word in ("train", "Training", "TRAIN", "seg_train", "trainset", "TrainData")],
         *[(word, "val") for word in ("val", "Valid", "validation", "dev", "val_images", "Validation set")],
-        *[(word, "test") for word in ("test", "Testing", "seg_test", "test-data")],
+        *[(word, "test") for word in ("test", "Testing", "seg_test", "test-data", "TestImages")],
         *[(word, None) for word in ("trains", "cat", "contest", "train_test", "pred", "testa rossa", "")],
     ],
 )  # fmt: skip
@@ -106,7 +107,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         "1 hidden image",
         "1 smaller copy in folders called 'thumbnails'",
         f"1 image in {tmp_path.name} itself",
-        "1 link to files that are not there",
+        "1 link leads to what is not there, first 'gone.png'",
     ):
         assert words in notes
 
@@ -371,3 +372,135 @@ def test_a_loose_image_beside_class_folders_of_a_part_is_named(tmp_path: Path) -
     with pytest.raises(UserError, match="1 image is directly in 'train', not in one of its class folders") as refused:
         load(tmp_path)
     assert refused.value.fix == "move each into a class folder, or out of train"
+
+
+# Nothing is lost or counted twice without a word
+
+
+def test_classes_called_like_waste_bins_and_what_is_hidden(tmp_path: Path) -> None:
+    fill(tmp_path, "organic", "recycled", ".net", "organic/.backup", count=2)
+    (tmp_path / "fox").symlink_to(tmp_path / "unmounted")
+    (tmp_path / "recycled" / "more").symlink_to(tmp_path / "unmounted")
+    (tmp_path / "organic" / "run.json").write_text("{}")
+    data = load(tmp_path)
+    assert data.classes == ("organic", "recycled")
+    assert data.notes == (
+        "left out: 2 images in the hidden folder '.net'",
+        "left out: 2 images in the hidden folder '.backup'",
+        "left out: 2 links lead to what is not there, first 'fox'",
+    )
+
+
+def test_what_lies_beside_class_folders_and_parts_is_counted(tmp_path: Path) -> None:
+    for place in ("flat", "parts/train", "parts/test"):
+        fill(tmp_path / place, "cat", "dog", count=2)
+    for stray in ("flat/0.heic", "flat/1.heic", "flat/more.zip", "parts/fox.zip", "parts/train/fox.zip"):
+        (tmp_path / stray).touch()
+    put(tmp_path / "parts" / "cover.png")
+    assert "2 .heic, 1 .zip" in load(tmp_path / "flat").notes[0]
+    unread, loose = load(tmp_path / "parts").notes
+    assert "2 .zip" in unread
+    assert loose == "left out: 1 image in parts itself, beside the class folders"
+
+
+def test_links_to_folders_above_and_to_other_classes_are_not_followed(tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog")
+    (tmp_path / "cat" / "up").symlink_to(tmp_path)
+    (tmp_path / "cat" / "all").symlink_to("/")
+    (tmp_path / "cat" / "dogs").symlink_to(tmp_path / "dog")
+    data = load(tmp_path)
+    assert len(data.train + data.val + data.test) == 10
+    assert data.notes == ("read once: 3 folders that links lead to again",)
+
+
+@pytest.mark.parametrize("name", ["test", "Validation", "test_images"])
+def test_a_part_beside_class_folders_is_told_of(name: str, tmp_path: Path) -> None:
+    data = load(fill(tmp_path / "flat", "cat", "dog", name))
+    assert f"'{name}': taken for a class; if it is a part" in data.notes[0]
+    fill(tmp_path / "nested" / name, "cat", "dog")
+    with pytest.raises(UserError, match=f"'{name}' holds folders called as the classes beside it") as refused:
+        load(fill(tmp_path / "nested", "cat", "dog"))
+    assert "into train/" in refused.value.fix
+
+
+def test_images_without_labels_are_told_of(tmp_path: Path) -> None:
+    assert "'un-labeled': taken for a class" in load(fill(tmp_path, "cat", "dog", "un-labeled")).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("layout", "refused"),
+    [
+        ({"train": "cat dog fox", "holdout": "cat dog"}, True),
+        ({"train": "cat", "holdout": "cat dog"}, True),
+        ({"entrenamiento": "cat dog fox", "prueba": "cat dog"}, True),
+        ({"user1": "cat dog", "user2": "cat dog fox"}, True),
+        ({"cat": "train test", "fox": "train"}, True),
+        ({"cat": "2019 2020", "dog": "2020 2021"}, False),
+        ({"cat": "front side", "dog": "indoors"}, False),
+    ],
+)
+def test_parts_are_seen_where_one_lacks_a_class(layout: dict[str, str], refused: bool, tmp_path: Path) -> None:
+    for name, inner in layout.items():
+        fill(tmp_path / name, *inner.split())
+    if refused:
+        with pytest.raises(UserError, match="hold folders of the same names"):
+            load(tmp_path)
+    else:
+        assert load(tmp_path).classes == tuple(sorted(layout))
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("stage", ["train", "train", "valid"]),
+        ("train_test", ["train", "test", ""]),
+        ("data_split", ["train", "holdout"]),
+        ("training", ["True", "False"]),
+        ("group", ["train", "test", "unused"]),
+    ],
+)
+def test_a_split_that_is_not_read_is_told_of(column: str, values: list[str], tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog")
+    rows = [f"{name}/{n}.png,{name},{values[n % len(values)]}" for name in ("cat", "dog") for n in range(5)]
+    (tmp_path / "list.csv").write_text("\n".join([f"image,label,{column}", *rows]))
+    assert f"column '{column}' is not read, and the split is made here" in load(tmp_path / "list.csv").notes[0]
+
+
+@pytest.mark.parametrize(
+    ("image", "fix"),
+    [
+        ("/home/bob/data/dog/0.png", "there is 'dog/0.png'"),
+        ("C:\\Users\\me\\Dog\\0.png", "there is 'dog/0.png'"),
+        ("my%20cats/0.png", "there is 'my cats/0.png'"),
+        ("photos/0.png", "there are 'cat/0.png' and 'dog/0.png'"),
+    ],
+)
+def test_an_absent_image_is_looked_for_by_its_folders_too(image: str, fix: str, tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog", "my cats", count=1)
+    (tmp_path / "list.csv").write_text(f"image,label\n{image},dog\n")
+    with pytest.raises(UserError) as refused:
+        load(tmp_path / "list.csv")
+    assert fix in refused.value.fix
+
+
+def test_a_list_beside_images_without_folders_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "0.png")
+    (tmp_path / "labels.csv").write_text("image,label\n0.png,cat\n")
+    with pytest.raises(UserError, match="no class folders") as refused:
+        load(tmp_path)
+    assert f"give the list {tmp_path / 'labels.csv'}" in refused.value.fix
+
+
+def test_labels_that_differ_in_what_nobody_sees(tmp_path: Path) -> None:
+    assert same_names(["❤", "❤\ufe0f"]) is not None
+    assert same_names(["é", "ê"]) is None
+    assert "'1' and '1.0'" in remarks_on(["1", "1.0"])[0]
+    assert remarks_on(["1.5", "15", "10", "1"]) == []
+
+
+def test_classes_of_one_image_each_need_more(tmp_path: Path) -> None:
+    data = load(fill(tmp_path, "cat", "dog", count=1))
+    with pytest.raises(UserError, match="no test images") as refused:
+        few_shot(data, 1, 1)
+    assert "give every class 2 images or more" in refused.value.fix
+    few_shot(load(fill(tmp_path, "cat", "dog", count=2)), 1, 1)

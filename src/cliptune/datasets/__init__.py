@@ -12,7 +12,7 @@ from cliptune.datasets import sets
 from cliptune.datasets.base import ImageSet, Missing
 from cliptune.datasets.code import SUFFIX, open_code, typed_code
 from cliptune.errors import UserError
-from cliptune.files import user_path
+from cliptune.files import instead_of_address, user_path
 from cliptune.registry import find, name_of, plain
 from cliptune.settings import native
 
@@ -99,9 +99,7 @@ def open_set(
     if root and not user_path(root).is_dir():
         raise UserError(f"--root {root}: no such folder", "give the folder that holds the named data sets")
     if "://" in name:
-        raise UserError(
-            f"--data {name}: only files of this machine are read", "download and unpack it, then give the folder"
-        )
+        raise UserError(f"--data {name} is an address, and data is read from disk", instead_of_address(name))
     found = _open(name, root, seed, missing, names, typed)
     opened: dict[str, str] = {"missing": missing}
     opened |= {key: str(user_path(path).resolve()) for key, path in (("root", root), ("names", names)) if path}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")
+"""a whole number as tables of floats write it: 1.0"""
 _COPY = re.compile(r"^copy of |[ -]+(?:copy|kopie|copie)(?: ?\(?\d+\)?)?$| \(\d+\)$")
 _MISSING = frozenset(("nan", "na", "n/a", "#n/a", "null", "<na>", "none", "nat", "-", "?", "unknown", "undefined"))
 _JOINED = re.compile(r"[|;,+&/]")
@@ -27,7 +29,7 @@ def remarks_on(classes: Sequence[str]) -> list[str]:
     notes = []
     near: dict[str, list[str]] = {}
     for name in classes:
-        plain = "".join(_letters(_COPY.sub("", prompt_key(name))))
+        plain = "".join(_letters(_COPY.sub("", _WHOLE.sub(r"\1", prompt_key(name)))))
         near.setdefault(plain.removesuffix("s") or name, []).append(name)
     if alike := [names for names in near.values() if len(names) > 1]:
         more = f", and {len(alike) - 1:,} more such groups" if len(alike) > 1 else ""

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from cliptune.counted import these
 from cliptune.datasets.base import Missing
@@ -20,10 +22,11 @@ Splits = Mapping[str, Sequence[tuple[str, str]]]
 
 _SPLITS = ("train", "val", "test")
 _SPLIT_COLUMNS = frozenset(
-    ("subset", "set", "dataset", "partition", "part", "fold", "folds", "kfold", "cvfold", "phase", "usage", "istrain")
-    + ("isvalid", "isval", "istest", "train", "splitname")
+    ("subset", "set", "dataset", "partition", "part", "kfold", "cvfold", "phase", "usage", "isval", "istest", "tvt")
 )
-"""names that other tools give the column of a split, without '_' and blanks"""
+"""names that other tools give the column of a split, without '_' and blanks, beside those with a word of
+`_SPLIT_WORDS`"""
+_SPLIT_WORDS = re.compile("split|train|valid|fold|testing")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.I)
 
 
@@ -87,9 +90,17 @@ def _split_column(table: Sequence[Row]) -> tuple[str, list[str]]:
     for column in table[0].others:
         if {"train", "test"} <= {part_of(row.others[column]) for row in table} <= {"train", "val", "test"}:
             return column, [f"column '{column}' is taken for the split"]
-    unread = [column for column in table[0].others if re.sub(r"[\s_]", "", column) in _SPLIT_COLUMNS]
+    unread = [column for column in table[0].others if _is_like_a_split(column, [row.others[column] for row in table])]
     told = f"column '{unread[0]}' is not read, and the split is made here" if unread else ""
     return "", [f"{told}; a column split with train, val and test gives one"] if told else []
+
+
+def _is_like_a_split(column: str, values: Sequence[str]) -> bool:
+    """By its name, or because most of its values are words for parts."""
+    name = re.sub(r"[\s_-]", "", column)
+    meant = Counter(part_of(value) for value in values)
+    parts = meant.total() - meant[None]
+    return name in _SPLIT_COLUMNS or bool(_SPLIT_WORDS.search(name)) or (len(meant) > 1 and 2 * parts > meant.total())
 
 
 def _row(row: Row, path: Path, column: str) -> Listed:
@@ -121,11 +132,14 @@ def _where_instead(root: Path, image: str) -> str:
     slashed = image.replace("\\", "/")
     if (root / slashed).is_dir():
         return "that is a folder: list its images, one a line"
-    folder, _, name = slashed.rpartition("/")
-    if alike := _alike(name, _names(root / folder)):
-        return f"the disk has '{f'{folder}/' if folder else ''}{alike}': write names and endings as they are there"
-    if alike := _alike(name, (file.relative_to(root).as_posix() for file in images_below(root))):
-        return f"below {root.resolve()} there is '{alike}': write paths from there"
+    folder = slashed.rpartition("/")[0]
+    if alike := _alike(slashed, (f"{folder}/{there}" if folder else there for there in _names(root / folder))):
+        return f"the disk has '{alike[0]}': write names and endings as they are there"
+    alike = _alike(slashed, (file.relative_to(root).as_posix() for file in images_below(root)))
+    if len(alike) == 1:
+        return f"below {root.resolve()} there is '{alike[0]}': write paths from there"
+    if alike:
+        return f"below {root.resolve()} there are '{alike[0]}' and '{alike[1]}': write paths from there"
     return f"paths are read relative to {root.resolve()}"
 
 
@@ -136,11 +150,14 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _alike(name: str, paths: Iterable[str]) -> str:
-    """The path whose name is equal without case, or but for an ending that `name` has not; '' where there is none."""
-    wanted = name.casefold()
+def _alike(image: str, paths: Iterable[str]) -> list[str]:
+    """Those of `paths` that end as `image` does in the most folders, without case and %20 for blanks; the name may lack
+    its ending. Empty where none has its name."""
+    wanted = unquote(image).casefold().split("/")
+    found: dict[int, list[str]] = defaultdict(list)
     for path in paths:
-        there = path.rpartition("/")[2].casefold()
-        if wanted and wanted in (there, os.path.splitext(there)[0]):
-            return printable(path)
-    return ""
+        there = path.casefold().split("/")
+        if wanted[-1] and wanted[-1] in (there[-1], os.path.splitext(there[-1])[0]):
+            pairs = zip(reversed(wanted[:-1]), reversed(there[:-1]))
+            found[len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))].append(printable(path))
+    return found[max(found)] if found else []

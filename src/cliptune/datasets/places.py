@@ -33,7 +33,8 @@ UNREAD_SUFFIXES = frozenset(
 
 _SYSTEM = frozenset(
     ("__macosx", "__pycache__", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "lost+found")
-    + ("$recycle.bin", "recycler", "recycled", "system volume information", "network trash folder", "temporary items")
+    + ("$recycle.bin", "system volume information", "network trash folder", "temporary items")
+    + (".ipynb_checkpoints", ".appledouble", ".trash", ".trashes", ".thumbnails", ".@__thumb", ".cache", ".git", ".dvc")
     + ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "thevolumesettingsfolder", "found.000", "node_modules")
 )
 """names that operating systems, disk stations and tools leave behind; lower case"""
@@ -58,8 +59,9 @@ _PART_COMPANIONS = frozenset(
 
 
 def part_of(name: str) -> Part | None:
-    """The part that a folder or a split column means: 'Training', 'seg_train', 'test-set', 'VALID'; None for others."""
-    words = [word for word in re.split(r"[^a-z]+", unicodedata.normalize("NFKC", name).lower()) if word]
+    """The part that a folder or a split column means: 'Training', 'seg_train', 'TestData', 'VALID'; None for others."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    words = [word for word in re.split(r"[^a-z]+", spaced.lower()) if word]
     joined = [word.removesuffix("set") if word.removesuffix("set") in _PARTS else word for word in words]
     telling = [word for word in joined if word not in _PART_COMPANIONS]
     return _PARTS.get(telling[0]) if len(telling) == 1 else None
@@ -83,10 +85,12 @@ class LeftOut:
     """pictures and archives that are not read, by their ending"""
     hidden: int = 0
     """hidden files with an image's ending; side files of macOS (._x.jpg), which are no images, do not count"""
+    in_hidden: Counter[str] = field(default_factory=Counter)
+    """images in hidden folders, by the folder's name"""
     thumbnails: Counter[str] = field(default_factory=Counter)
     """images in folders of smaller copies, by the folder's name"""
-    broken: int = 0
-    """links to files that are not there"""
+    broken: list[str] = field(default_factory=list)
+    """links to images or folders that are not there"""
     linked: int = 0
     """folders that links lead to a second time"""
     special: int = 0
@@ -114,10 +118,13 @@ class LeftOut:
             )
         if self.hidden:
             notes.append(f"left out: {these(self.hidden, 'hidden image')}")
+        for name, count in self.in_hidden.most_common():
+            notes.append(f"left out: {these(count, 'image')} in the hidden folder '{name}'")
         for name, count in self.thumbnails.most_common():
             notes.append(f"left out: {these(count, 'smaller copy', 'smaller copies')} in folders called '{name}'")
         if self.broken:
-            notes.append(f"left out: {these(self.broken, 'link')} to files that are not there")
+            what = these(len(self.broken), "link leads", "links lead")
+            notes.append(f"left out: {what} to what is not there, first '{self.broken[0]}'")
         if self.special:
             notes.append(f"left out: {these(self.special, 'pipe or device', 'pipes and devices')}, which are no files")
         if self.unnamed:
@@ -142,55 +149,80 @@ def has_images(folder: Path) -> int:
     return sum(is_image(entry.name) and not entry.is_dir() for entry in _entries(folder))
 
 
-def images_below(path: Path, left_out: LeftOut | None = None) -> list[Path]:
-    """Images in a folder and in the folders below, sorted by their path; links are followed, each folder read once.
+def images_below(path: Path, left_out: LeftOut | None = None, others: Iterable[Path] = ()) -> list[Path]:
+    """Images in a folder and in the folders below, sorted by their path.
+
+    Links are followed, but each folder is read once, and those above `path` are not read at all.
 
     Args:
         left_out: counts what is passed over.
+        others: folders that links do not lead into either, because they are read by themselves.
 
     Raises:
         UserError: a folder may not be read; names it.
     """
     counts = LeftOut() if left_out is None else left_out
-    images = list(_walk(path, counts, set()))
+    own, elsewhere = _identity(path), {_identity(folder) for folder in (*path.resolve().parents, *others)}
+    images = list(_walk(path, counts, elsewhere - {own}))
     return sorted(images, key=lambda image: image.relative_to(path).as_posix())
 
 
-def _walk(folder: Path, left_out: LeftOut, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _identity(folder: Path) -> tuple[int, int]:
     place = folder.stat()
-    if (place.st_dev, place.st_ino) in seen:
+    return place.st_dev, place.st_ino
+
+
+def _walk(folder: Path, left_out: LeftOut, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    if (place := _identity(folder)) in seen:
         left_out.linked += 1
         return
-    seen.add((place.st_dev, place.st_ino))
+    seen.add(place)
     for entry in _entries(folder):
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if entry.is_dir():
-            if is_system(entry.name):
-                continue
-            if entry.name.lower() in _THUMBNAILS:
-                copies = len(images_below(folder / entry.name))
-                left_out.thumbnails.update({printable(entry.name): copies} if copies else {})
-                continue
-            yield from _walk(folder / entry.name, left_out, seen)
-        elif suffix in IMAGE_SUFFIXES:
-            if is_system(entry.name):
-                left_out.hidden += not entry.name.startswith("._")
-            elif entry.is_file():
+        if not entry.is_dir():
+            if _is_read(entry, left_out):
                 yield folder / entry.name
-            elif entry.is_symlink() and not os.path.exists(folder / entry.name):
-                left_out.broken += 1
-            else:
-                left_out.special += 1
-        elif not is_system(entry.name):
-            _pass_over(folder / entry.name, suffix, left_out)
+        elif is_system(entry.name):
+            _note_hidden(entry, left_out)
+        elif entry.name.lower() in _THUMBNAILS:
+            copies = len(images_below(folder / entry.name))
+            left_out.thumbnails.update({printable(entry.name): copies} if copies else {})
+        else:
+            yield from _walk(folder / entry.name, left_out, seen)
 
 
-def _pass_over(file: Path, suffix: str, left_out: LeftOut) -> None:
-    """Count a file that does not end as an image's; of unknown endings those that are images by their bytes."""
-    if suffix in UNREAD_SUFFIXES:
+def note_beside(path: Path, left_out: LeftOut) -> int:
+    """How many images lie in a folder itself, where folders are expected; counts what else is passed over there."""
+    images = 0
+    for entry in _entries(path):
+        if not entry.is_dir():
+            images += _is_read(entry, left_out)
+        elif is_system(entry.name):
+            _note_hidden(entry, left_out)
+    return images
+
+
+def _note_hidden(folder: os.DirEntry[str], left_out: LeftOut) -> None:
+    """Count the images in a hidden folder; what systems leave behind under names of their own is passed over."""
+    if folder.name.lower() not in _SYSTEM and (images := len(images_below(Path(folder.path)))):
+        left_out.in_hidden[printable(folder.name)] += images
+
+
+def _is_read(file: os.DirEntry[str], left_out: LeftOut) -> bool:
+    """Whether something that is no folder is an image that is read; counted where it is passed over."""
+    suffix = os.path.splitext(file.name)[1].lower()
+    if is_system(file.name):
+        left_out.hidden += suffix in IMAGE_SUFFIXES and not file.name.startswith("._")
+    elif file.is_symlink() and not os.path.exists(file.path):
+        if suffix not in _TEXTS:
+            left_out.broken.append(printable(file.name))
+    elif suffix in IMAGE_SUFFIXES:
+        left_out.special += not file.is_file()
+        return file.is_file()
+    elif suffix in UNREAD_SUFFIXES:
         left_out.unread[suffix] += 1
-    elif suffix not in _TEXTS and is_encoded_image(file):
-        left_out.unnamed.append(printable(file))
+    elif suffix not in _TEXTS and is_encoded_image(Path(file.path)):
+        left_out.unnamed.append(printable(file.path))
+    return False
 
 
 def is_encoded_image(file: Path) -> bool:
@@ -237,8 +269,13 @@ def _is_file(path: Path) -> bool:
 
 def prompt_key(name: str) -> str:
     """What prompts of class names are compared by: without case, blanks, '_', what cannot be seen, forms of accents."""
-    seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if not _is_unseen(letter))
     return " ".join(seen.replace("_", " ").casefold().split())
+
+
+def _is_unseen(letter: str) -> bool:
+    """Whether a letter leaves no mark of its own: format characters, and what chooses a variant of the one before."""
+    return unicodedata.category(letter) == "Cf" or unicodedata.name(letter, "").startswith("VARIATION SELECTOR")
 
 
 def same_names(names: Iterable[str]) -> tuple[str, str] | None:

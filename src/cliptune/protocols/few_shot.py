@@ -56,7 +56,9 @@ def need(imageset: ImageSet, protocol: str, *splits: str) -> None:
     """Raise UserError unless the image set has images in all these splits."""
     for split in splits:
         if not getattr(imageset, split):
-            raise UserError(f"'{imageset.name}' has no {split} images", f"{protocol} needs them: add images to {split}")
+            made_here = imageset.source and imageset.split.startswith("made here")
+            fix = "give every class 2 images or more, better 10" if made_here else f"add images to {split}"
+            raise UserError(f"'{imageset.name}' has no {split} images", f"{protocol} needs them: {fix}")
 
 
 def usable(template: str | None, imageset: ImageSet) -> str:
