@@ -137,6 +137,9 @@ def load_tables(name: str) -> dict[str, dict[str, Any]]:
     path = user_path(name)
     if (path / "recipe.toml").is_file():
         path = path / "recipe.toml"
+    if path.suffix.lower() in (".yaml", ".yml", ".json", ".py") or (path.suffix == ".toml" and not path.is_file()):
+        what = "no such file" if path.suffix == ".toml" else "a recipe is a TOML file"
+        raise UserError(f"{name}: {what}", "cliptune show few-shot-dora prints one; that of a run: RUN/recipe.toml")
     if name in METHODS or name in recipes or not path.is_file():
         known = registry.find(name, [*METHODS, *recipes], "method or recipe")
         if known in METHODS:

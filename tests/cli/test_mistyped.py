@@ -1,9 +1,11 @@
 """Verbs, options and values that people bring from other tools are answered with what to type, their value in it."""
 
+import shlex
+
 import pytest
 
 from cliptune.cli.main import VERBS
-from cliptune.cli.mistakes import NOT_YET, SYNONYMS
+from cliptune.cli.other_tools import NOT_YET, SYNONYMS
 from tests.command import Cliptune, two_lines
 
 OPTIONS = [
@@ -69,6 +71,18 @@ OPTIONS = [
     ("lora --data photos", "cliptune train lora --data photos"),
     ("my.toml", "cliptune train my.toml"),
     ("--data photos train lora", "the verb comes first: cliptune train … --data …"),
+    ("train lora --data digits --set rank = 4", "write it without blanks: --set rank=4"),
+    ("train lora --data digits --set rank 4", "write it without blanks: --set rank=4"),
+    ("train lora --data digits --set rank= 4", "write it without blanks: --set rank=4"),
+    ("train lora --data digits --set rank =4", "write it without blanks: --set rank=4"),
+    ("train lora --data digits --dry-run --seed 2", "cliptune check lora --data digits --seed 2 says"),
+    ("train lora --data digits --template 'a photo of {}'", "--set 'data.template=a photo of {}'"),
+    ("train lora --data digits --classes cat,dog", "--set data.names=names.json"),
+    ("train lora --data digits --config x.yaml", "cliptune train FILE.toml"),
+    ("train lora --data digits --fp16", "type --dtype float16"),
+    ("train lora --data digits --optimizer sgd", "training is by AdamW"),
+    ("train x.yaml", "cliptune show few-shot-dora prints one"),
+    ("train nosuch.toml", "cliptune show few-shot-dora prints one"),
     ("train lora --data https://x.org/a.zip", "download it (and unpack it)"),
     ("train lora --data file:///home/me/photos", "leave file:// out: /home/me/photos"),
     ("train lora --data digits --device cuda:1", "CUDA_VISIBLE_DEVICES=1"),
@@ -86,7 +100,7 @@ PARSERS_WORDS = (
 
 @pytest.mark.parametrize(("line", "fix"), OPTIONS)
 def test_the_answer_says_what_to_type(line: str, fix: str, cliptune: Cliptune) -> None:
-    what, told = two_lines(cliptune(*line.split()))
+    what, told = two_lines(cliptune(*shlex.split(line)))
     assert fix in told
     assert not any(words in what + told for words in PARSERS_WORDS)
 

@@ -5,68 +5,14 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cliptune.cli.other_tools import NOT_YET, OPTIONS, SETTINGS, SYNONYMS
 from cliptune.registry import nearest
 
 Verbs = Mapping[str, Callable[..., None]]
 
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "train": ("fit", "finetune", "fine-tune", "tune", "adapt", "learn", "run", "start"),
-    "evaluate": ("test", "val", "validate", "eval", "score", "benchmark", "measure"),
-    "predict": ("infer", "inference", "classify", "detect", "segment", "mark", "label"),
-    "report": ("compare", "plot", "plots", "html", "summary", "results", "table"),
-    "study": ("sweep", "grid", "ablate", "ablation", "reproduce", "search"),
-    "show": ("info", "describe", "explain", "print"),
-    "list": ("ls", "methods", "models", "datasets", "recipes"),
-    "check": ("inspect", "dry-run", "dryrun", "verify", "data"),
-    "doctor": ("env", "environment", "diagnose"),
-    "demo": ("example", "quickstart", "tutorial", "try"),
-}
-"""verbs of other tools, by ours"""
-NOT_YET: dict[str, tuple[str, ...]] = {
-    "merge": ("export", "convert", "save", "onnx", "serve", "deploy", "app", "gradio"),
-}
-"""what other tools do that cliptune does not, by the verb that comes nearest"""
 LIKENESS = 0.7
 """of two words (difflib's ratio) where one is offered for the other: fit and list have 0.57, trian and train 0.8"""
 
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "--model": ("backbone", "arch", "architecture", "net", "network", "weights", "pretrained", "checkpoint", "ckpt"),
-    "--data": ("dataset", "data-dir", "data-path", "datasets", "images", "folder", "path", "input", "train-dir"),
-    "--root": ("data-root", "root-dir", "dataset-root"),
-    "--out": ("output", "output-dir", "outdir", "out-dir", "save-dir", "run-dir", "project", "name", "o"),
-    "--shots": ("num-shots", "n-shots", "k-shot", "few-shot"),
-    "--device": ("gpu", "gpus", "cuda", "cpu", "accelerator"),
-    "--dtype": ("precision", "fp16", "bf16", "half", "amp", "mixed-precision"),
-    "--seeds": ("repeats", "repeat", "runs", "n-seeds"),
-    "--resume": ("continue", "resume-from"),
-    "--fresh": ("force", "overwrite", "exist-ok", "f"),
-    "--track": ("wandb", "tensorboard", "logger", "report-to"),
-    "--top": ("topk", "top-k"),
-    "--classes": ("labels", "class-names", "classnames", "names", "candidate-labels"),
-    "--csv": ("output", "out", "o", "output-file", "save", "save-to", "results"),
-    "--threshold": ("conf", "confidence", "min-score", "min-confidence", "thresh"),
-    "--skip-bad": ("ignore-errors", "skip-errors", "ignore-bad", "skip-corrupt"),
-    "--task": ("mode",),
-}
-"""options of other tools, by ours"""
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "train.lr": ("learning-rate", "base-lr", "lr0"),
-    "train.epochs": ("epoch", "max-epochs", "num-epochs", "n-epochs", "num-train-epochs"),
-    "train.steps": ("iters", "iterations", "max-steps", "n-iters", "num-steps", "max-iters"),
-    "train.batch": ("batch-size", "bs", "b", "batchsize", "train-batch-size", "per-device-train-batch-size"),
-    "train.weight_decay": ("wd", "decay"),
-    "train.warmup_steps": ("warmup", "warm-up", "warmup-epochs"),
-    "train.clip": ("grad-clip", "max-grad-norm", "clip-grad", "gradient-clip"),
-    "train.schedule": ("scheduler", "lr-scheduler", "lr-schedule"),
-    "train.augment": ("augmentation", "aug", "transforms"),
-    "train.patience": ("early-stopping", "early-stop"),
-    "data.template": ("prompt-template", "templates"),
-    "data.names": ("classnames", "class-names", "classes"),
-    "rank": ("r", "lora-rank", "lora-r"),
-    "alpha": ("lora-alpha",),
-    "dropout": ("dropout-rate", "lora-dropout"),
-}
-"""other tools' options that are settings of ours (--set key=value); a setting's own bare name needs no line"""
 TRAINED = ("demo", "evaluate", "predict", "merge", "report")
 """verbs about runs that are trained, where a setting of training may be tried"""
 EXPECTED = {"integer": "a whole number", "float": "a number", "number": "a number", "boolean": "true or false"}
@@ -150,7 +96,7 @@ def _no_option(problem: Any, arguments: Sequence[str], verb: str) -> tuple[str, 
     word, value = _typed(problem.option_name, arguments)
     what, known = f"`cliptune {verb}` has no option {word}", _options(problem)
     bare = word.lstrip("-").replace("_", "-").lower()
-    if told := _otherwise(word, bare, value, verb):
+    if told := _otherwise(word, bare, value, verb) or _of_training(word, bare, arguments, verb):
         return what, told
     fitting = [ours for ours, theirs in OPTIONS.items() if bare in theirs and ours in known]
     option = "--csv" if "--csv" in fitting and value.lower().endswith(".csv") else next(iter(fitting), "")
@@ -159,15 +105,18 @@ def _no_option(problem: Any, arguments: Sequence[str], verb: str) -> tuple[str, 
             value = "cpu" if bare == "cpu" else "cuda"
         if option == "--track" and bare in ("wandb", "tensorboard"):
             value = bare
+        if option == "--dtype" and not value:
+            value = {"fp16": "float16", "half": "float16", "bf16": "bfloat16"}.get(bare, "auto")
         return what, f"type {option}{f' {value}' if value and known[option] else ''}"
     if "--set" in known and (key := _setting(bare, arguments, verb)):
-        return what, f"it is a setting: --set {key}={value or 'VALUE'}"
+        return what, f"it is a setting: --set {_assignment(key, value)}"
     if "--set" not in known and verb in TRAINED and (key := _setting(bare, arguments, verb)):
-        return what, f"it is a setting of training: cliptune train … --set {key}={value or 'VALUE'}"
+        return what, f"it is a setting of training: cliptune train … --set {_assignment(key, value)}"
     if "--set" in known and bare in ("method", "peft", "adapter"):
         return what, f"the method comes first: cliptune {verb} {value or 'METHOD'}"
     if "--set" in known and bare in ("config", "cfg", "recipe"):
-        return what, f"a recipe's file comes first: cliptune {verb} {value or 'FILE.toml'}"
+        file = value if value.lower().endswith(".toml") else "FILE.toml"
+        return what, f"a recipe's file (TOML) comes first: cliptune {verb} {file}"
     close = nearest(word, known, cutoff=LIKENESS)
     offer = f"did you mean {close[0]}{f' {value}' if value and known[close[0]] else ''}? " if close else ""
     return what, f"{offer}see `cliptune {verb} --help`"
@@ -202,6 +151,27 @@ def _otherwise(word: str, bare: str, value: str, verb: str) -> str:
     if not word.startswith("--") and ("/" in word or "." in word):
         return f"for a file whose name begins with a dash: ./{word}"
     return ""
+
+
+def _of_training(word: str, bare: str, arguments: Sequence[str], verb: str) -> str:
+    """What to do about an option of other tools that says how to train; '' where nothing is known."""
+    if verb not in ("train", "check"):
+        return ""
+    if bare in ("dry-run", "dryrun") and verb == "train":
+        words = [other for other in arguments if other not in (word, verb)]
+        return f"cliptune {shlex.join(['check', *words])} says what would be done"
+    if bare in ("classes", "class-names", "classnames", "labels"):
+        return "classes are called as their folders; other names: --set data.names=names.json (folder → name)"
+    if bare in ("optimizer", "optim", "opt"):
+        return "leave it out: training is by AdamW; its settings: cliptune show train"
+    if bare in ("loss", "criterion"):
+        return "leave it out: training is by cross-entropy; what may be added: cliptune show loss"
+    return ""
+
+
+def _assignment(key: str, value: str) -> str:
+    """`key=value` as a shell takes it."""
+    return shlex.quote(f"{key}={value or 'VALUE'}")
 
 
 def _typed(option: str, arguments: Sequence[str]) -> tuple[str, str]:
@@ -283,11 +253,26 @@ def _surplus(words: str, arguments: Sequence[str], verb: str, known: Mapping[str
     if before == "--seed" and "--seeds" in known:
         seeds = ",".join([arguments[list(arguments).index("--seed") + 1], *words.split()])
         return what, f"several seeds, one after another: --seeds {seeds}"
+    if "--set" in known and (whole := _apart(words, arguments)):
+        return what, f"write it without blanks: --set {whole}"
     if "=" in words and "--set" in known:
         return what, f"did you mean --set {words}?"
     if "--data" in known and not any(word.partition("=")[0] == "--data" for word in arguments):
         return what, f"did you mean --data {words}?"
     return what, f"leave it out, or see `cliptune {verb} --help`"
+
+
+def _apart(words: str, arguments: Sequence[str]) -> str:
+    """A setting that was typed with blanks around its '=', or without one, put together; '' where it was not."""
+    surplus = words.split()
+    place = list(arguments).index(surplus[0]) if surplus[0] in arguments else 0
+    if place < 2 or arguments[place - 2] != "--set":
+        return ""
+    key, equals, value = arguments[place - 1].partition("=")
+    if value or (equals and surplus[0].startswith("=")):
+        return ""
+    value = "".join(surplus[:2] if surplus[0] == "=" else surplus[:1]).removeprefix("=")
+    return _assignment(key, value) if value and "=" not in value else ""
 
 
 def given_twice(params: Sequence[Any], arguments: Sequence[str]) -> list[str]:

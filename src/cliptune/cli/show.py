@@ -40,7 +40,8 @@ def show(
     others = {plain(other): known for other, known in (datasets.aliases() | mask_sets.aliases()).items()}
     head = name if plain(name) in map(plain, mask_sets.names()) else name.split("/")[0]
     known = others.get(plain(head), "") if plain(head) not in map(plain, things) else ""
-    known = known or find(head, things, "method, recipe, study, data set, backbone or table of a recipe")
+    asked = head if plain(head) in map(plain, things) else name
+    known = known or find(asked, things, "method, recipe, study, data set, backbone or table of a recipe")
     if markdown:
         result = show_page(known, assignments or on)
     elif known in METHODS:

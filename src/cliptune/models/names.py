@@ -72,7 +72,7 @@ def suggestion(name: str) -> str:
         return "not supported: the towers must be the transformers of CLIPModel; "
     written = ARCHITECTURE.search(name)
     if written is None or written["patch"] not in {str(ours.patch) for ours in zoo.ZOO.values()}:
-        close = nearest(name, [*zoo.names(), *zoo.SEGMENTERS])
+        close = nearest(name, [*zoo.names(), *(zoo.SEGMENTERS if "seg" in name.lower() else ())])
         return f"did you mean '{close[0]}'? " if close else ""
     known = {_key(ARCHITECTURE.search(ours), ours): ours for ours in zoo.ZOO}
     laion = _key(written, name)
