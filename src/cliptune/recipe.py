@@ -244,7 +244,7 @@ def _layers(
         del merged["train"][key]
     overlay(merged["train"], options)
     for key, value in options.items():
-        if key in ("name", "method.name"):
+        if key in ("name", "method", "method.name"):
             raise UserError(
                 f"{key} = {value!r}: the method is not a setting", f"type it first: cliptune train {value} …"
             )

@@ -81,6 +81,7 @@ OPTIONS = [
     ("train lora --data digits --config x.yaml", "cliptune train FILE.toml"),
     ("train lora --data digits --fp16", "type --dtype float16"),
     ("train lora --data digits --optimizer sgd", "training is by AdamW"),
+    ("train lora --data digits --set method=dora", "cliptune train dora"),
     ("train x.yaml", "cliptune show few-shot-dora prints one"),
     ("train nosuch.toml", "cliptune show few-shot-dora prints one"),
     ("train lora --data https://x.org/a.zip", "download it (and unpack it)"),

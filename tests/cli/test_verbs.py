@@ -358,7 +358,7 @@ def test_a_merged_model_is_a_backbone_again(finished: Path, few: None, cliptune:
 def test_report_on_one_run_and_on_several(finished: Path, probe: Path, cliptune: Cliptune) -> None:
     shutil.copytree(finished, "runs/a")
     shutil.copytree(probe, "runs/b")
-    one = cliptune("report", "runs/a", "--json").done().json
+    one = cliptune("report", "runs/a", "runs/../runs/a", "--json").done().json
     assert one["files"][0] == "runs/a/report.html"
     both = cliptune("report", "runs", "--out", "both.html", "--json").done().json
     assert both["runs"] == ["runs/a", "runs/b"]

@@ -36,7 +36,7 @@ def report(
 
 
 def find_runs(paths: list[Path]) -> list[Path]:
-    """Run folders among `paths` and directly below them.
+    """Run folders among `paths` and directly below them, each once.
 
     Raises:
         UserError: a path holds no run.
@@ -44,7 +44,7 @@ def find_runs(paths: list[Path]) -> list[Path]:
     from cliptune.errors import UserError
     from cliptune.files import user_path
 
-    folders = []
+    folders: list[Path] = []
     for path in map(user_path, paths):
         below = sorted(record.parent for record in path.glob("*/run.json"))
         if (path / "run.json").is_file():
@@ -53,4 +53,4 @@ def find_runs(paths: list[Path]) -> list[Path]:
             folders += below
         else:
             raise UserError(f"{path}: no run there", "give run folders, like runs/dora-digits-16shot-s1 or runs/*")
-    return folders
+    return list({folder.resolve(): folder for folder in reversed(folders)}.values())[::-1]
