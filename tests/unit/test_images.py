@@ -1,5 +1,6 @@
 """Decoding: odd files are read as a person sees them; broken ones are named."""
 
+import mimetypes
 import os
 import struct
 import threading
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
 
-from cliptune.datasets import images
+from cliptune.datasets import depths, images
 from cliptune.datasets.images import IMAGE_SUFFIXES, decode, opened, printable, read_file
+from cliptune.datasets.places import UNREAD_SUFFIXES
 from cliptune.errors import UserError
 from cliptune.report.gallery import thumbnail
 
@@ -211,6 +213,18 @@ def test_every_ending_is_one_this_pillow_reads():
     assert {suffix for suffix in (".webp", ".avif") if features.check(suffix[1:])} <= IMAGE_SUFFIXES
 
 
+def test_no_ending_of_a_picture_is_unknown():
+    """A file of an unknown ending is left out without a word."""
+    Image.init()
+    types = mimetypes.MimeTypes().types_map
+    pictures = {ending for known in types for ending, kind in known.items() if kind.startswith("image/")}
+    others = {".jls", ".mrxs", ".ras", ".wdp", ".ts", ".pict"}
+    known = IMAGE_SUFFIXES | UNREAD_SUFFIXES
+    assert {ending.lower() for ending in pictures | set(Image.registered_extensions()) | others} <= known
+    assert not IMAGE_SUFFIXES & UNREAD_SUFFIXES
+    assert {ending for ending in known if ending != ending.lower() or not ending.startswith(".")} == set()
+
+
 @pytest.mark.parametrize("as_published", [False, True])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_decompression_bomb(monkeypatch, kind, as_published):
@@ -327,7 +341,7 @@ def test_sixteen_bits_in_colour(as_published):
 def test_scaling_goes_in_blocks_unseen(monkeypatch):
     ramp = Image.fromarray(np.linspace(-3e5, 7e5, 60 * 40).astype(np.int32).reshape(60, 40))
     whole = decode(encoded(ramp, "TIFF"), "a")
-    monkeypatch.setattr(images, "_BLOCK", 130)  # three rows
+    monkeypatch.setattr(depths, "_BLOCK", 130)  # three rows
     assert decode(encoded(ramp, "TIFF"), "a").tobytes() == whole.tobytes()
     assert whole.getextrema() == ((0, 255),) * 3
 
@@ -461,7 +475,7 @@ def test_large_images_are_decoded_one_at_a_time(as_published, monkeypatch):
     monkeypatch.setattr(images, "LARGE", 500)
     inside, most, guard = 0, {"large": 0, "small": 0}, threading.Lock()
     both = threading.Barrier(2, timeout=120)
-    real = images._is_deep
+    real = images.is_deep
 
     def watched(image):
         nonlocal inside
@@ -476,7 +490,7 @@ def test_large_images_are_decoded_one_at_a_time(as_published, monkeypatch):
             inside -= 1
         return real(image)
 
-    monkeypatch.setattr(images, "_is_deep", watched)
+    monkeypatch.setattr(images, "is_deep", watched)
     large, small = encoded(halves(), "PNG"), encoded(halves(20, 20), "PNG")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda data: decode(data, "a", as_published), [large] * 6))

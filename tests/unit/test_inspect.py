@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptune.datasets import duplicates, inspect, open_set
+from cliptune.datasets import duplicates, inspect, open_set, remarks
 from cliptune.datasets.base import ImageSet, Item
 from cliptune.datasets.duplicates import close_pairs, difference_hash, near_duplicates, small_greys
 from cliptune.datasets.folder import load
@@ -190,7 +190,7 @@ def test_whatever_a_reader_raises_is_noted(error):
 
 
 def test_odd_files_are_remarked_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(inspect, "LARGE", 10_000)
+    monkeypatch.setattr(remarks, "LARGE", 10_000)
     six, zero = Image.Exif(), Image.Exif()
     six[0x0112], zero[0x0112] = 6, 0
     one = Image.Exif()

@@ -156,6 +156,8 @@ def _say_faults(faults: Mapping[str, Any], domains: bool) -> None:
     kinds = ", ".join(f"{number:,} {mode}" for mode, number in faults["modes"].items())
     images = these(faults["images"], "image")
     output.say(f"  looked at {faults['looked_at']:,} of {images}{f': {kinds}' if kinds else ''}")
+    for told in faults["scaled"]:
+        output.say(f"  note: {told}")
     for splits, number in faults["listed_twice"].items():
         if not domains:  # there the test is the other splits' images: of the domain that is held out
             output.say(f"  listed in {splits}: {number:,}")

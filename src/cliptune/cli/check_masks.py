@@ -112,6 +112,8 @@ def _say_faults(faults: Mapping[str, Any]) -> None:
         f"  looked at {faults['looked_at']:,} of {these(faults['images'], 'image')}"
         f"{f': {kinds}' if kinds else ''}{f'; masks: {masks}' if masks else ''}"
     )
+    for told in faults["scaled"]:
+        output.say(f"  note: {told}")
     if share := faults["share"]:
         least, lower, middle, upper, most = (output.percent(share[key]) for key in share)
         output.say(f"  marked of an image: {least} to {most}, quartiles {lower}, {middle}, {upper}")

@@ -66,7 +66,11 @@ def not_read(data: bytes) -> str:
         if there == signature or (signature.startswith(b"<") and there.lower() == signature):
             return f"is {kind}" if "`" in kind else f"is {kind}, which is not read"
     if kind := next((kind for signature, kind in _OURS if data.startswith(signature)), ""):
-        rare = " or of a kind that is not read, as float colours are" if kind == "TIFF" else ""
+        rare = (
+            " or of a kind that is not read, as float colours, 64 bits and most files of several bands are"
+            if kind == "TIFF"
+            else ""
+        )
         odd = f"that is broken{rare}"
         return f"is a {kind} {odd} ({len(data):,} bytes)"
     if not data.strip(b"\0"):

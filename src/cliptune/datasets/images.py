@@ -11,9 +11,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from PIL import Image, features
 
+from cliptune.datasets.depths import eight_bits, is_deep, mend_planes, scaled_colours
 from cliptune.datasets.formats import not_read
 from cliptune.errors import UserError
 
@@ -28,8 +28,6 @@ LARGEST = 1 << 30
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "PPM")
 """what Pillow may take an image's bytes for. It knows more kinds, and for EPS it starts Ghostscript"""
 
-DEPTHS = (8, 10, 12, 14, 16)
-"""bits of instruments that write 16-bit files"""
 LARGE = 16_000_000
 """pixels above which images are decoded one at a time, however many threads decode"""
 HUGE = 40_000_000
@@ -50,7 +48,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _PHOTOMETRIC, _BITS, _COMPRESSION, _SAMPLES, _EXTRA = 262, 258, 259, 277, 338
-_BLOCK = 1 << 20
 
 _one_large = threading.Lock()
 
@@ -156,12 +153,14 @@ def opened(data: bytes) -> Image.Image:
     Raises what Pillow raises.
     """
     try:
-        return Image.open(BytesIO(data), formats=FORMATS)
+        image = Image.open(BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
         mended = _called_rgb(data)
         if mended is None:
             raise
-        return Image.open(BytesIO(mended), formats=FORMATS)
+        image = Image.open(BytesIO(mended), formats=FORMATS)
+    mend_planes(image)
+    return image
 
 
 def orientation(image: Image.Image) -> int | None:
@@ -179,8 +178,6 @@ def _in_line(image: Image.Image) -> AbstractContextManager[object]:
 
 def _plain_rgb(image: Image.Image) -> Image.Image:
     image = _loaded(image)
-    if _is_deep(image):
-        return _eight_bits(image)
     image.info.pop("transparency", None)  # dropped anyway; Pillow would warn of it for each palette image
     return image.convert("RGB")
 
@@ -189,8 +186,8 @@ def _as_seen(image: Image.Image) -> Image.Image:
     factor = reduction(image.size)
     if factor > 1:
         image.draft(None, (image.width // factor, image.height // factor))  # does nothing but for JPEG
-    image = _loaded(image)
-    image = _over_white(_upright(image))
+    loaded = _loaded(image, clear=255)
+    image = _over_white(turned(loaded, orientation(image) or 1))
     factor = reduction(image.size)
     return image.reduce(factor) if factor > 1 else image
 
@@ -204,10 +201,6 @@ def reduction(size: tuple[int, int]) -> int:
     return next((factor for factor in (8, 4, 2) if min(size) // factor >= KEPT_SIDE), 1)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    return turned(image, orientation(image) or 1)
-
-
 def turned(image: Image.Image, number: int) -> Image.Image:
     """An image as EXIF's orientation `number` wants it shown; as it is for 1 and for what is no orientation."""
     turn = _UPRIGHT.get(number)
@@ -215,8 +208,6 @@ def turned(image: Image.Image, number: int) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    if _is_deep(image):
-        return _eight_bits(image)
     if image.has_transparency_data and shows_something(image):
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -230,58 +221,12 @@ def shows_something(image: Image.Image) -> bool:
     return all(band.getextrema()[0] == band.getextrema()[1] for band in image.split()[:-1])
 
 
-def _loaded(image: Image.Image) -> Image.Image:
-    """The image with its pixels. Of 16 bits a colour Pillow keeps the upper 8, scaled here by the bits in use."""
-    bits = bits_of_colours(image)
-    image.load()
-    if bits in (0, DEPTHS[-1]):
-        return image
-    most = 2 ** (bits - 8) - 1
-    return image.point([min(255, round(255 * value / most)) for value in range(256)] * len(image.getbands()))
-
-
-def bits_of_colours(image: Image.Image) -> int:
-    """Bits in use where a file has red, green and blue in 16 bits each; 0 for any other and for one loaded before."""
-    if image.mode != "RGB" or not any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-        return 0
-    highest = int(np.asarray(image).max())
-    return used_bits(256 * highest + 255) if highest else DEPTHS[-1]
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode in ("F", "I") or image.mode.startswith("I;")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Numbers of more than 8 bits to 8, a block of rows at a time: the range of `used_bits`, or a float's own.
-
-    Floats up to 1 are taken for fractions and up to 255 for bytes; what lies outside has no known range and is
-    stretched from its smallest to its largest.
-    """
-    values = np.asarray(image)
-    whole = np.issubdtype(values.dtype, np.integer)
-    rows = max(1, _BLOCK // values.shape[1])
-    blocks = [slice(top, top + rows) for top in range(0, len(values), rows)]
-    ends = [(block.min(), block.max()) for block in (_finite(values[place]) for place in blocks)]
-    low, high = min(least for least, _ in ends), max(most for _, most in ends)
-    if low >= 0 and high <= (65535 if whole else 255):
-        low, high = 0.0, 2.0 ** used_bits(high) - 1 if whole else 1.0 if high <= 1 else 255.0
-    out = np.empty(values.shape, np.uint8)
-    for place in blocks:
-        out[place] = np.rint((_finite(values[place]) - low) / max(high - low, 1e-12) * 255)
-    return Image.fromarray(out).convert("RGB")
-
-
-def used_bits(highest: float) -> int:
-    """Bits that an image of 16-bit whole numbers uses: the least of 8, 10, 12, 14 and 16 that hold its highest one.
-
-    Cameras, scanners and microscopes put 10, 12 and 14 bits into files of 16; taken for 16 these are all but black.
-    """
-    return next((bits for bits in DEPTHS if highest < 2**bits), DEPTHS[-1])
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+def _loaded(image: Image.Image, clear: int = 0) -> Image.Image:
+    """The image with its pixels, in a mode of 8 bits; `clear`: what a transparent number of more bits becomes."""
+    image = scaled_colours(image)
+    if is_deep(image):
+        return eight_bits(image, clear)
+    return image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
 
 
 def _called_rgb(data: bytes) -> bytes | None:

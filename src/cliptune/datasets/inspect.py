@@ -15,28 +15,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cliptune.datasets.base import ImageSet, Item
+from cliptune.datasets.depths import Scale, scales_told
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
-from cliptune.datasets.images import (
-    LARGE,
-    bits_of_colours,
-    decode,
-    opened,
-    orientation,
-    printable,
-    regular_bytes,
-    shows_something,
-    used_bits,
-)
+from cliptune.datasets.images import decode, opened, printable, regular_bytes
+from cliptune.datasets.remarks import depth_remarks, file_remarks, size_remarks, unusual_scale
 from cliptune.errors import UserError
 from cliptune.files import write_whole
 
 SPLITS = ("train", "val", "test")
-SMALL = 32
-"""pixels of the shorter side below which an image is remarked on"""
 
 Given = TypeVar("Given")
 Seen = TypeVar("Seen")
@@ -126,6 +115,8 @@ class Examination:
     """an image, and one of an earlier domain or split that looks almost the same"""
     flat: int
     """images with too few edges to tell near duplicates by"""
+    scaled: list[str]
+    """of images of floats, signed or long whole numbers: their range, and how they are scaled"""
 
     def facts(self) -> dict[str, Any]:
         """As a dict, for JSON."""
@@ -140,6 +131,7 @@ class _Look(NamedTuple):
     mode: str = ""
     remark: str = ""
     reason: str = ""
+    scale: Scale | None = None
 
 
 def examine(
@@ -187,6 +179,7 @@ def examine(
         duplicates=[[place for path in group for place in places(path)] for group in equal],
         near_duplicates=[[places(path)[0], places(like)[0]] for path, like in near.items()],
         flat=sum(difference_hash(look.greys) is None for look in readable.values()),
+        scaled=scales_told(look.scale for look in readable.values() if look.scale is not None),
     )
 
 
@@ -234,42 +227,12 @@ def _look(imageset: ImageSet, item: Item) -> _Look:
             remark = "; ".join(
                 (*file_remarks(header, path.suffix.lower()), *size_remarks(header), *depth_remarks(header))
             )
-            return _Look(hashlib.sha256(data).digest(), greys, header.mode, remark)
+            digest, mode = hashlib.sha256(data).digest(), header.mode
+            return _Look(digest, greys, mode, remark, scale=unusual_scale(header))
     except UserError as error:
         return _Look(reason=error.what)
     except Exception as error:  # a set's own reader may raise anything; the other images are still to be looked at
         return _Look(reason=f"{printable(item.path)} cannot be read: {error or type(error).__name__}")
-
-
-def file_remarks(header: Image.Image, suffix: str) -> Iterator[str]:
-    """What is odd about a file: another format than its suffix says, turned by EXIF."""
-    kind = "JPEG" if header.format == "MPO" else header.format  # MPO: a JPEG with further pictures behind it
-    if Image.registered_extensions().get(suffix.replace(".mpo", ".jpg")) != kind:
-        yield f"{kind} named {suffix}" if suffix else f"{kind} without an ending"
-    turn = orientation(header)
-    if turn not in (None, 1):
-        yield f"EXIF orientation {turn}" if turn in range(2, 9) else f"invalid EXIF orientation {turn}"
-    if header.format != "MPO" and getattr(header, "is_animated", False):
-        yield "several pages or frames: the first is read"
-
-
-def size_remarks(image: Image.Image) -> Iterator[str]:
-    """A remark where an image is very small or very large."""
-    pixels = image.width * image.height
-    if min(image.size) < SMALL:
-        yield f"small: {image.width} × {image.height} pixels"
-    elif pixels > LARGE:
-        yield f"large: {image.width} × {image.height} pixels, {pixels / 1e6:.0f} megapixels"
-
-
-def depth_remarks(header: Image.Image) -> Iterator[str]:
-    """A remark where a 16-bit file holds fewer bits, by which its brightness is scaled; or where nothing is opaque."""
-    if (bits := bits_of_colours(header)) not in (0, 16):
-        yield f"{bits} of 16 bits used in each colour: scaled, and only the upper {bits - 8} of them are read"
-    if not shows_something(header):
-        yield "nothing in it is opaque: its colours are read without their alpha"
-    if header.mode.startswith("I;16") and (bits := used_bits(np.asarray(header).max())) < 16:
-        yield f"{bits} of 16 bits used: scaled by {2**bits - 1:,}"
 
 
 def thumbnails(imageset: ImageSet, path: Path, count: int = 9) -> None:

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cliptune.datasets.depths import Scale, scales_told
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
 from cliptune.datasets.images import converted, decode, opened, printable, regular_bytes
-from cliptune.datasets.inspect import CELL, file_remarks, in_chunks, listed_twice, size_remarks, write_sheet
+from cliptune.datasets.inspect import CELL, in_chunks, listed_twice, write_sheet
 from cliptune.datasets.mask_episode import kind_of
+from cliptune.datasets.remarks import depth_remarks, file_remarks, size_remarks, unusual_scale
 from cliptune.datasets.segmentation import BRIGHT, PARTS, MaskItem, MaskSet
 from cliptune.errors import UserError
 
@@ -120,6 +122,8 @@ class Examination:
     """an image, and one of an earlier part that looks almost the same"""
     flat: int
     """images with too few edges to tell near duplicates by"""
+    scaled: list[str]
+    """of images of floats, signed or long whole numbers: their range, and how they are scaled"""
     spoilt: frozenset[Pair]
     """those that cannot be trained or tested on"""
 
@@ -142,6 +146,7 @@ class _Look(NamedTuple):
     grey: int = 0
     mask_digest: bytes = b""
     share: float | None = None
+    scale: Scale | None = None
 
 
 def examine(
@@ -193,6 +198,7 @@ def examine(
         duplicates=[[place(image) for image in group] for group in equal],
         near_duplicates=[[place(image), place(like)] for image, like in near.items()],
         flat=sum(difference_hash(look.greys) is None for look in by_image.values()),
+        scaled=scales_told(look.scale for look in by_image.values() if look.scale is not None),
         spoilt=frozenset(pair for pair, look in looks.items() if look.reasons or look.dim or look.sizes),
     )
 
@@ -259,8 +265,9 @@ def _of_image(look: _Look, maskset: MaskSet, item: MaskItem, image: Image.Image)
         return look._replace(digest=digest, mode=image.mode, remark="; ".join(size_remarks(image)))
     data = regular_bytes(path)
     with opened(data) as header:
-        remark = "; ".join((*file_remarks(header, path.suffix.lower()), *size_remarks(header)))
-        return look._replace(digest=hashlib.sha256(data).digest(), mode=header.mode, remark=remark)
+        remark = "; ".join((*file_remarks(header, path.suffix.lower()), *size_remarks(header), *depth_remarks(header)))
+        digest, scale = hashlib.sha256(data).digest(), unusual_scale(header)
+        return look._replace(digest=digest, mode=header.mode, remark=remark, scale=scale)
 
 
 def _of_masks(look: _Look, maskset: MaskSet, item: MaskItem) -> _Look:

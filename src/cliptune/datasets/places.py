@@ -22,14 +22,25 @@ UNREAD_SUFFIXES = frozenset(
     (".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".svg", ".psd", ".ai", ".eps", ".pdf", ".ico", ".tga")
     + (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw", ".srw", ".pef", ".exr", ".hdr", ".xcf")
     + (".nrw", ".x3f", ".3fr", ".iiq", ".crw", ".kdc", ".mrw", ".rwl", ".srf", ".jxr", ".jpf", ".j2c", ".jpm", ".heics")
+    + (".sr2", ".erf", ".mef", ".mos", ".dcr", ".k25", ".fff", ".bay", ".gpr", ".rwz", ".cap", ".mdc")
     + (".dib", ".pcx", ".pfm", ".dds", ".qoi", ".icns", ".cur", ".wmf", ".emf", ".xpm", ".xbm", ".sgi", ".djvu", ".ps")
+    + (".jls", ".jpc", ".jph", ".jhc", ".jpg2", ".jxs", ".jng", ".mng", ".wdp", ".hdp", ".heifs", ".avifs", ".avci")
+    + (".pict", ".pct", ".pic", ".ras", ".rgb", ".rgba", ".bw", ".rgbe", ".xwd", ".wbmp", ".pam", ".dpx", ".cin")
+    + (".djv", ".svgz", ".cdr", ".cgm", ".psb", ".kra", ".ora", ".pdn", ".afphoto", ".fpx", ".pcd", ".dcx", ".msp")
+    + (".im", ".ief", ".g3", ".t38", ".palm", ".pxr", ".bufr", ".grib", ".grb", ".grib2")
+    + (".icb", ".vda", ".vst", ".rle", ".flif", ".bpg", ".ktx", ".ktx2", ".vtf", ".blp", ".ftc", ".ftu", ".gbr", ".iim")
+    + (".hdf", ".h4", ".he5", ".nc", ".zarr", ".img")
     + (".dcm", ".nii", ".mha", ".mhd", ".nrrd", ".npy", ".npz", ".mat", ".fits", ".fit", ".fts", ".h5", ".hdf5")
+    + (".dicom", ".ima", ".mnc", ".mgh", ".mgz", ".bil", ".bip", ".bsq", ".ecw", ".sid")
     + (".svs", ".ndpi", ".czi", ".lif", ".vsi", ".parquet", ".tfrecord", ".arrow", ".mdb")
+    + (".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".ims", ".oib", ".oif", ".nd2", ".tfrecords", ".feather")
     + (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".flv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts")
-    + (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z", ".bz2", ".xz", ".zst")
+    + (".ts", ".vob", ".ogv", ".m1v", ".m2v", ".mpe", ".mxf", ".f4v", ".3g2", ".asf", ".rm", ".rmvb", ".dv", ".qt")
+    + (".mjpeg", ".mjpg", ".h264", ".h265", ".hevc", ".y4m", ".yuv", ".divx", ".mj2", ".movie", ".fli", ".flc")
+    + (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z", ".bz2", ".xz", ".zst", ".tbz2", ".txz", ".lzma", ".lz4", ".iso")
     + tuple({".avif", ".webp"} - IMAGE_SUFFIXES)
 )
-"""endings of pictures, films, volumes and archives that are not read; lower case"""
+"""endings of pictures, films, volumes and archives that are not read, in lower case; `.ts` may be TypeScript too"""
 
 _SYSTEM = frozenset(
     ("__macosx", "__pycache__", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "lost+found")
