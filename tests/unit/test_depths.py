@@ -10,7 +10,7 @@ from PIL import Image
 
 from cliptune.datasets.depths import Scale, scales_told
 from cliptune.datasets.folder import load
-from cliptune.datasets.images import decode, opened
+from cliptune.datasets.images import decode, opened, upright_rgb
 from cliptune.datasets.inspect import examine
 from cliptune.datasets.remarks import depth_remarks, unusual_scale
 
@@ -236,6 +236,25 @@ def test_a_fourth_band_is_alpha_only_where_it_is_called_so(planar):
     alpha = 1 - GREY / 255
     assert np.abs(read(called) - (alpha * GREY + (1 - alpha) * 255)).max() <= 1
     assert remarks(called) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tiff(bands(GREY, GREY, GREY, 255 - GREY), 2),
+        tiff(GREY.astype(np.int8), kind=SIGNED),
+        tiff(TWELVE * 16, 0),
+        tiff(np.rint(RAMP * 4e9).astype(np.uint32)),
+        tiff(with_holes(np.rint(RAMP * 4000) - 1000, -3000).astype(np.int16), kind=SIGNED, nodata=-3000),
+        tiff(OVER.astype(np.float32), kind=FLOAT),
+        png(np.where(TWELVE < 2048, 65535, TWELVE), 0, (65535,)),
+    ],
+)
+def test_an_image_that_was_opened_is_read_as_its_file_is(data):
+    image = opened(data)
+    for _ in range(2):
+        assert (np.asarray(upright_rgb(image, "a")) == np.asarray(decode(data, "a"))).all()
+    assert image.mode == opened(data).mode
 
 
 @pytest.mark.parametrize(

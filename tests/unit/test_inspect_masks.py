@@ -268,3 +268,13 @@ def test_real_polyps_are_sound():
 def test_own_copies_in_the_published_layout_tell_nothing(tmp_path):
     found = open_layout("mine", segmentation.three_parts(tmp_path / "mine"))
     assert (found.telling, understood(found)["published"]) == ((), None)
+
+
+def test_depths_of_pictures_are_told_as_of_images_with_classes(tmp_path):
+    items = [pair(tmp_path, f"{number}.tif", number, (5, 5, 20, 20)) for number in range(2)]
+    blots = np.asarray(photo(0).convert("L"))
+    Image.fromarray((blots.astype(np.uint16) * 16).clip(0, 4095)).save(tmp_path / "images" / "0.tif")
+    Image.fromarray(blots.astype(np.float32) / 200 - 0.1).save(tmp_path / "images" / "1.tif")
+    found = examine(files(tmp_path, train=items))
+    assert "12 of 16 bits used: scaled by 4,095" in found.odd["images/0.tif"]
+    assert [told.partition(", ")[0] for told in found.scaled] == ["1 image of floats"]

@@ -142,7 +142,8 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
         UserError: its pixels cannot be loaded, as when it is a file that was closed or cut short.
     """
     try:
-        return _as_seen(image.copy())
+        image.load()  # of 16-bit colours Pillow keeps the upper 8: in memory they are what Pillow shows
+        return _shown(image)
     except Exception as error:  # what is not in memory yet is decoded by Pillow's readers, which raise anything
         raise UserError(f"{name} cannot be decoded: {error or type(error).__name__}", _FIX) from error
 
@@ -186,6 +187,11 @@ def _as_seen(image: Image.Image) -> Image.Image:
     factor = reduction(image.size)
     if factor > 1:
         image.draft(None, (image.width // factor, image.height // factor))  # does nothing but for JPEG
+    return _shown(image)
+
+
+def _shown(image: Image.Image) -> Image.Image:
+    """As `_as_seen`, of an image that stays as it is but for its pixels, which are loaded."""
     loaded = _loaded(image, clear=255)
     image = _over_white(turned(loaded, orientation(image) or 1))
     factor = reduction(image.size)
