@@ -161,6 +161,7 @@ def test_floats_of_a_known_range(name):
 
 
 OTHERS = {
+    "radiance": RAMP * 0.004,
     "depth in metres": RAMP * 8.3,
     "kelvin": RAMP * 60 + 250,
     "elevation": RAMP * 2600.5 + 300,
@@ -224,6 +225,15 @@ def test_nothing_finite_and_nothing_but_one_number():
 def test_where_the_smallest_is_white(values):
     kind = FLOAT if values.dtype.kind == "f" else WHOLE
     assert (read(tiff(values, 0, kind=kind)) == 255 - GREY).all()
+
+
+@pytest.mark.parametrize(("values", "kind"), [(TWELVE, "PNG"), (TWELVE, "TIFF"), (np.float32(GREY / 255), "TIFF")])
+def test_deep_images_are_turned_upright(values, kind, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values[:, :40]).save(tmp_path / "a", kind, exif=exif)
+    seen = read((tmp_path / "a").read_bytes())
+    assert np.abs(seen - np.rot90(GREY[:, :40], -1)).max() <= 1
 
 
 @pytest.mark.parametrize("planar", [False, True])

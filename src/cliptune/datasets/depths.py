@@ -3,8 +3,8 @@
 Each file is scaled by itself. Where its numbers have a range that is known, all files of that range are scaled alike:
 
     whole numbers from 0 to 65,535, also as floats   0 to the most of 8, 10, 12, 14 or 16 bits that are used
-    floats up to 1                                   0 to 1
-    floats up to 255 that fill a quarter of it       0 to 255
+    floats up to 1 whose largest is at least 1/64    0 to 1
+    floats up to 255 whose largest is at least 64    0 to 255
     all others: signed, elevations, temperatures     from its smallest to its largest: a contrast of its own
 
 Floats may leave their range a little, as interpolation makes them (`OVERSHOOT`). NaN, infinity, the number that a TIFF
@@ -92,7 +92,7 @@ def _white(values: np.ndarray, low: float, high: float) -> float | None:
         if low < 0 or high > 65535:
             return None
         return 1.0 if floats and high <= 1 else 2.0 ** used_bits(high) - 1
-    for white, least in ((1.0, 0.0), (255.0, 64.0)):
+    for white, least in ((1.0, 1 / 64), (255.0, 64.0)):  # below, a picture would be all but black
         if low >= -OVERSHOOT * high and least <= high <= white * (1 + OVERSHOOT):
             above = sum(int(((block > white) & (block <= high)).sum()) for block in _blocks(values))
             if above <= _FEW * values.size:
