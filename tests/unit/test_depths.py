@@ -308,4 +308,7 @@ def test_sentences_on_scales():
     assert scales_told([whole, whole._replace(low=0)]) == [
         "2 images of whole numbers, 0 to 40,000, read as 0 to 65,535"
     ]
+    other = scales_told([whole, whole._replace(high=900, white=1023)])
+    assert other[1] == "1 image of whole numbers, 3 to 900, read as 0 to 1,023"
+    assert other[2].startswith("they are read by different ranges, so the same value is not equally bright in all")
     assert scales_told([]) == []

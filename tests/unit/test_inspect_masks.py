@@ -277,4 +277,7 @@ def test_depths_of_pictures_are_told_as_of_images_with_classes(tmp_path):
     Image.fromarray(blots.astype(np.float32) / 200 - 0.1).save(tmp_path / "images" / "1.tif")
     found = examine(files(tmp_path, train=items))
     assert "12 of 16 bits used: scaled by 4,095" in found.odd["images/0.tif"]
-    assert [told.partition(", ")[0] for told in found.scaled] == ["1 image of floats"]
+    first, second, third = found.scaled
+    assert first == "1 image of whole numbers, 368 to 3,920, read as 0 to 4,095"
+    assert second.startswith("1 image of floats, ")
+    assert "different ranges" in third

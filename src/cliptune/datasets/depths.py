@@ -30,6 +30,7 @@ _APART = 4
 _BLOCK = 1 << 20
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA, _FORMAT, _NODATA = 258, 262, 277, 284, 338, 339, 42113
 """TIFF's tags; the last is GDAL's"""
+_ONE_RANGE = "to avoid that, save them as 8 or 16 bits with one range"
 _COLOURS = ("RGB", "RGBA", "CMYK")
 
 
@@ -236,7 +237,10 @@ def scales_told(scales: Iterable[Scale]) -> list[str]:
     ways: dict[tuple[bool, bool, float], list[Scale]] = {}
     for scale in scales:
         ways.setdefault((scale.floats, scale.own, 0.0 if scale.own else scale.white), []).append(scale)
-    return [_told(alike) for alike in ways.values()]
+    told = [_told(alike) for alike in ways.values()]
+    if sum(not own for _, own, _ in ways) > 1:
+        told.append("they are read by different ranges, so the same value is not equally bright in all; " + _ONE_RANGE)
+    return told
 
 
 def _told(alike: list[Scale]) -> str:
@@ -250,7 +254,7 @@ def _told(alike: list[Scale]) -> str:
     left = ", without values that stand apart as nodata does" if cut else ""
     return (
         f"{said}{left}: no known range, so each is stretched from its own smallest to its own largest value, and "
-        "contrast differs from image to image; to avoid that, save them as 8 or 16 bits with one range"
+        f"contrast differs from image to image; {_ONE_RANGE}"
     )
 
 

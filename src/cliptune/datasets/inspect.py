@@ -116,7 +116,7 @@ class Examination:
     flat: int
     """images with too few edges to tell near duplicates by"""
     scaled: list[str]
-    """of images of floats, signed or long whole numbers: their range, and how they are scaled"""
+    """of images of 16-bit grey, floats, signed or long whole numbers: their range, and how they are scaled"""
 
     def facts(self) -> dict[str, Any]:
         """As a dict, for JSON."""

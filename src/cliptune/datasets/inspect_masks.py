@@ -123,7 +123,7 @@ class Examination:
     flat: int
     """images with too few edges to tell near duplicates by"""
     scaled: list[str]
-    """of images of floats, signed or long whole numbers: their range, and how they are scaled"""
+    """of images of 16-bit grey, floats, signed or long whole numbers: their range, and how they are scaled"""
     spoilt: frozenset[Pair]
     """those that cannot be trained or tested on"""
 

@@ -63,5 +63,5 @@ def depth_remarks(header: Image.Image) -> Iterator[str]:
 
 
 def unusual_scale(header: Image.Image) -> Scale | None:
-    """How a file of floats, signed or long whole numbers is scaled; None for any other."""
-    return scale_of(header) if is_deep(header) and not header.mode.startswith("I;16") else None
+    """How a file of 16-bit grey, floats, signed or long whole numbers is scaled; None for any other."""
+    return scale_of(header) if is_deep(header) else None
