@@ -15,7 +15,7 @@ import numpy as np
 
 from cliptune.counted import these
 from cliptune.datasets.images import printable
-from cliptune.datasets.mask_tally import Channel, Colour, Values, colour_of, counts_in, scales_of, values_of
+from cliptune.datasets.mask_tally import Channel, Colour, Tally, Values, colour_of, counts_in, scales_of, values_of
 from cliptune.datasets.mask_values import Stored, Survey
 from cliptune.errors import UserError
 
@@ -25,6 +25,7 @@ Wanted = int | float | Sequence[int] | Literal["nonzero"]
 
 _BLACK = (0.0, 0.0, 0.0)
 _WHITE = (255.0, 255.0, 255.0)
+_NONE = Tally(0, 0, 0, "")
 _SHIFT = 4
 """how far JPEG moves the value of a whole area, at most"""
 _LISTED = 6
@@ -37,7 +38,7 @@ class Meaning:
 
     channel: Channel
     marked: Colour | None
-    """None: whatever lies farther than `limit` from all others"""
+    """None: whatever lies farther than `limit` from black in any channel"""
     others: tuple[Colour, ...]
     scales: Mapping[str, float] = field(default_factory=dict)
     """what the numbers of a depth are multiplied by, where a set has files of several depths"""
@@ -51,7 +52,10 @@ class Meaning:
         return self._marked(values * np.float32(self.scales.get(stored.depth, 1))).astype(np.uint8)
 
     def _marked(self, values: np.ndarray) -> np.ndarray:
-        own = np.float32(self.limit**2) if self.marked is None else _distances(values, self.marked)
+        if self.marked is None:
+            far = np.abs(values) > np.float32(self.limit)
+            return far if values.ndim == 2 else far.any(-1)
+        own = _distances(values, self.marked)
         marked = np.ones(values.shape[:2], bool)
         for other in self.others:
             marked &= own < _distances(values, other)
@@ -106,8 +110,17 @@ def meaning_of(surveys: Mapping[str, Survey], where: str, value: Wanted = ()) ->
         meaning = Meaning(channel, None, (_BLACK,), scales, _nonzero_limit(values, where))
     else:
         marked = _brighter(values, where) if value == () else _wanted(values, where, value)
-        meaning = Meaning(channel, marked, tuple(other for other in values.centres if other != marked), scales)
+        meaning = Meaning(channel, marked, _rivals(values, marked), scales)
     return meaning, _notes(values, meaning, surveys, value != ())
+
+
+def _rivals(values: Values, marked: Colour) -> tuple[Colour, ...]:
+    """The other values; of greys the next darker and the next brighter, for no other can be nearer than both."""
+    others = [it for it in (values.centres if marked in values.centres else values.tallies) if it != marked]
+    if any(len(set(colour)) > 1 for colour in (marked, *others)):
+        return tuple(others)
+    darker, brighter = [it for it in others if it < marked], [it for it in others if it > marked]
+    return (*([max(darker)] if darker else []), *([min(brighter)] if brighter else []))
 
 
 def checked(value: object) -> Wanted:
@@ -153,10 +166,17 @@ def odd_files(surveys: Mapping[str, Survey], where: str, value: Wanted, skip: bo
 
 
 def _nonzero_limit(values: Values, where: str) -> float:
-    """Half the way from black to the next value."""
-    if _BLACK not in values.centres:
+    """How far from black noise reaches: an eighth of the span, or half the way to the nearest value where that is less.
+
+    Where there is no noise, nothing: soft edges and thin lines count from the smallest number on.
+    """
+    dark = [centre for centre in values.centres if max(centre) <= values.reach]
+    if _BLACK not in values.tallies and not dark:
         raise UserError(f"segment.value = {NONZERO}, and the masks of {where} hold {_listed(values)}", _choose(values))
-    return min(math.dist(_BLACK, centre) for centre in values.centres if centre != _BLACK) / 2
+    if not values.noisy and _BLACK in values.tallies:
+        return 0.0
+    half = [max(centre) / 2 for centre in values.centres if centre not in (_BLACK, *dark)]
+    return min(values.span / 8, *half)
 
 
 def _one_value(values: Values, where: str) -> UserError:
@@ -164,7 +184,7 @@ def _one_value(values: Values, where: str) -> UserError:
     files = values.tallies[only].files
     what = "marks anything" if only == _BLACK else "tells anything apart"
     return UserError(
-        f"{where}: none of its {files:,} mask files {what}, all are {said(only)} everywhere",
+        f"{where}: none of its {files:,} mask files {what}, all are {_named(values, only)} everywhere",
         "mark what is to be found (black 0 around it, white 255 in it), or give the folder of the true masks",
     )
 
@@ -184,7 +204,7 @@ def _brighter(values: Values, where: str) -> Colour:
     if len(dark) != 1:
         raise UserError(
             f"{where}: its masks hold {_listed(values)}, and none is black, so either may be the background",
-            f"say which one is marked: {typed(other)} or {typed(one)}",
+            f"say which one is marked: {typed(_stored(values, other))} or {typed(_stored(values, one))}",
         )
     return other if dark == [one] else one
 
@@ -192,7 +212,7 @@ def _brighter(values: Values, where: str) -> Colour:
 def _choose(values: Values) -> str:
     """What to type where there are several values."""
     rest = f"; all that are not 0: --set segment.value={NONZERO}" if _BLACK in values.centres else ""
-    return f"say which one is marked, the others are then background: {typed(_likely(values))}{rest}"
+    return f"say which one is marked, the others are then background: {typed(_stored(values, _likely(values)))}{rest}"
 
 
 def _likely(values: Values) -> Colour:
@@ -207,10 +227,34 @@ def _wanted(values: Values, where: str, value: float | Sequence[int] | str) -> C
     for centre in values.centres:
         if max(abs(a - b) for a, b in zip(centre, wanted, strict=True)) <= max(1e-6, min(values.reach, _SHIFT)):
             return centre
+    scaled = next((it for it in values.centres if values.tallies.get(it, _NONE).stored == wanted), None)
+    if scaled is not None:
+        return scaled
+    stored = next((it for it in values.tallies if np.allclose(it, wanted, rtol=0, atol=1e-6)), None)
+    if stored is not None and not values.reach and not values.soft:
+        return stored  # a rim between two others, in masks without noise
+    if stored is not None:
+        ends = " and ".join(said(centre) for centre in values.centres[:_LISTED])
+        told = f"the masks of {where} hold it only as noise or on soft edges, beside {ends}"
+        raise UserError(f"segment.value = {said(wanted)}: {told}", _choose(values))
     raise UserError(
         f"segment.value = {said(wanted)}, and the masks of {where} hold {_listed(values)}",
         _choose(values),
     )
+
+
+def _named(values: Values, colour: Colour) -> str:
+    """A value as its files store it: '1 (in 16-bit files)' where it was multiplied to fit those of other depths."""
+    tally = values.tallies.get(colour)
+    if tally is None or tally.stored is None:
+        return said(colour)
+    return f"{said(tally.stored)} (in {'float' if tally.depth == 'float' else f'{tally.depth}-bit'} files)"
+
+
+def _stored(values: Values, colour: Colour) -> Colour:
+    """What a person types for a value: it as its files store it."""
+    tally = values.tallies.get(colour)
+    return colour if tally is None or tally.stored is None else tally.stored
 
 
 def said(colour: Colour) -> str:
@@ -231,7 +275,7 @@ def _listed(values: Values) -> str:
     for centre in values.centres[:_LISTED]:
         tally = values.around(centre)
         only = f" ({printable(tally.first)})" if tally.files == 1 else ""
-        rows.append(f"{said(centre)} in {tally.files:,}{only}, {_percent(tally.pixels / values.pixels)}")
+        rows.append(f"{_named(values, centre)} in {tally.files:,}{only}, {_percent(tally.pixels / values.pixels)}")
     more = len(values.centres) - _LISTED
     return "; ".join(rows) + (f"; and {more:,} more" if more > 0 else "")
 
@@ -250,10 +294,13 @@ def _notes(values: Values, meaning: Meaning, surveys: Mapping[str, Survey], chos
             rest = these(len(surveys) - drawn, "mask file has", "mask files have")
             notes.append(f"{rest} no alpha channel and count as marked all over")
     elif meaning.marked is not None and not chosen and pair not in ({_BLACK, _WHITE}, {_BLACK, (65535.0,) * 3}):
-        rest = " and ".join(said(centre) for centre in meaning.others)
-        notes.append(f"masks hold {rest} and {said(meaning.marked)}: {said(meaning.marked)} is marked")
+        rest = " and ".join(_named(values, centre) for centre in meaning.others)
+        name = _named(values, meaning.marked)
+        notes.append(f"masks hold {rest} and {name}: {name} is marked")
     mixed = [survey for survey in surveys.values() if _is_mixed(survey, meaning, values)]
-    if mixed:
+    if meaning.marked is None:
+        notes += _nonzero_notes(surveys, meaning, len(mixed), values)
+    elif mixed:
         ends = " or ".join(said(centre) for centre in values.centres[:2])
         less = f" ({_percent(values.middle)} of all pixels are far from both)" if values.soft else ""
         notes.append(
@@ -266,6 +313,24 @@ def _notes(values: Values, meaning: Meaning, surveys: Mapping[str, Survey], chos
             f"{said(meaning.others[0])}: if they are inverted, {typed(meaning.others[0])}"
         )
     return notes
+
+
+def _nonzero_notes(surveys: Mapping[str, Survey], meaning: Meaning, mixed: int, values: Values) -> list[str]:
+    """How the smallest values are read where all that are not 0 are marked."""
+    noisy = sum(_holds_noise(survey, meaning) for survey in surveys.values())
+    if noisy:
+        told = f"have noise near 0, as JPEG leaves it: values up to {meaning.limit:.3g} count as 0"
+        return [f"{noisy:,} of {len(surveys):,} mask files {told}"]
+    if mixed:
+        ends = " or ".join(said(centre) for centre in values.centres[:2])
+        told = f"have values beside {ends}: all that are not 0 are marked, soft edges too"
+        return [f"{mixed:,} of {len(surveys):,} mask files {told}"]
+    return []
+
+
+def _holds_noise(survey: Survey, meaning: Meaning) -> bool:
+    counts, scale = counts_in(survey, meaning.channel), meaning.scales.get(survey.depth, 1.0)
+    return any(0 < max(colour_of(value, scale)) <= meaning.limit for value in counts.pixels)
 
 
 def _is_mixed(survey: Survey, meaning: Meaning, values: Values) -> bool:

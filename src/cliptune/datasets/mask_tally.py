@@ -1,28 +1,33 @@
 """The values of all masks of a set together, and the few that they gather around.
 
 Two in black-and-white masks, even where JPEG or soft edges put others beside and between them; one for each class in
-label maps; none that can be told from the others in soft masks, whose ends are then black and white.
+label maps, whether the classes fill areas or are thin as vessels and points are; none that can be told from the others
+in soft masks, whose ends are then black and white.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from cliptune.datasets.mask_values import Counts, Survey, Value
+from cliptune.datasets.mask_values import AREA, Counts, Survey, Value
 
 Colour = tuple[float, float, float]
 Channel = Literal["colour", "alpha"]
 """numbers and colours with alpha laid over black; or alpha alone"""
 
-AREA = 0.2
-"""share of a value's pixels with like neighbours from which it fills areas; noise and edges stay far below"""
+_THIN = 0.5
+"""share of a value's pixels that are no rims between two others from which it is one of its own, though thin"""
+_SPECKS = 0.015
+"""share of the pixels near black that stand out from all around them from which they are noise: JPEG has 0.02 to 0.5"""
 _CLEAN = 16
 """up to so many values there is no noise among them"""
 _WIDE, _NEAR = 100, 8
 """noise is looked for where values span 100 and more, and reaches over an eighth of the span"""
 _MOST_LABELS = 200
-"""areas of more values than this are a smooth slope"""
+"""areas of more values than this may be a smooth slope"""
+_SLOPE, _BRIGHT = 0.8, 0.3
+"""in a slope so many neighbours differ by little; soft masks in blocks have so much of what is not black near white"""
 WHITE = {"8": 255.0, "16": 65535.0, "float": 1.0}
 
 
@@ -35,6 +40,12 @@ class Tally(NamedTuple):
     files: int
     first: str
     """a file that holds it"""
+    rims: int = 0
+    """of them between two other values"""
+    stored: Colour | None = None
+    """the value as the files store it, where it was multiplied to fit those of other depths"""
+    depth: str = ""
+    """the depth of those files"""
 
 
 class Values(NamedTuple):
@@ -49,10 +60,19 @@ class Values(NamedTuple):
     """there are no areas to tell the centres by: black and white are supposed"""
     pixels: int
     """of all files"""
+    noisy: bool = False
+    """there is noise near black, as JPEG leaves it"""
+
+    @property
+    def span(self) -> float:
+        """How far the values reach."""
+        return _span(self.tallies)
 
     @property
     def middle(self) -> float:
         """Share of the pixels that lie out of every centre's reach."""
+        if len(self.centres) == len(self.tallies):
+            return 1 - sum(tally.pixels for tally in self.tallies.values()) / self.pixels
         points, pixels = np.array(list(self.tallies)), np.array([tally.pixels for tally in self.tallies.values()])
         apart = np.stack([np.abs(points - np.array(centre)).max(1) for centre in self.centres])
         return 1 - float(pixels[apart.min(0) <= self.reach].sum()) / self.pixels
@@ -70,6 +90,8 @@ class Values(NamedTuple):
 
     def around(self, centre: Colour) -> Tally:
         """What lies nearer to this centre than to the others; files and first are the centre's own."""
+        if len(self.centres) == len(self.tallies):
+            return self.tallies[centre]
         points = np.array(list(self.tallies))
         apart = np.stack([((points - np.array(other)) ** 2).sum(1) for other in self.centres])
         nearest = apart.argmin(0) == self.centres.index(centre)
@@ -115,7 +137,7 @@ def counts_in(survey: Survey, channel: Channel) -> Counts:
     if channel == "colour":
         return survey.colour
     opaque: dict[Value, int] = {255.0: survey.size[0] * survey.size[1]}
-    return survey.alpha or Counts(opaque, opaque, 255.0, 1, 255.0)
+    return survey.alpha or Counts(opaque, opaque, 255.0, 1, 255.0, {}, 0, 0, (0, 0))
 
 
 def scales_of(surveys: Iterable[Survey]) -> dict[str, float]:
@@ -139,34 +161,90 @@ def white_of(depth: str, most: float) -> float:
 
 def values_of(surveys: Mapping[str, Survey], channel: Channel, scales: Mapping[str, float]) -> Values:
     """The values of all files, and what they gather around."""
+    tallies, pixels = _tallies(surveys, channel, scales), sum(it.size[0] * it.size[1] for it in surveys.values())
+    if len(tallies) <= 2:
+        return Values(tallies, tuple(tallies), 0.0, False, pixels)
+    counts, span = [counts_in(survey, channel) for survey in surveys.values()], _span(tallies)
+    depth = next(iter(surveys.values())).depth if channel == "colour" and not scales else "8"
+    largest = max(max(colour) for colour in tallies)
+    white = white_of(depth, largest)
+    areas = [colour for colour, tally in tallies.items() if tally.inside >= AREA * tally.pixels]
+    slope = len(tallies) > _CLEAN and _is_slope(counts)
+    smooth = len(areas) > _MOST_LABELS and (slope or _is_bright(tallies, white))
+    noisy = (channel == "colour" and any(survey.lossy for survey in surveys.values())) or _has_specks(counts)
+    apart = areas if slope else [*areas, *_thin(tallies, areas, span / _NEAR if noisy and span >= _WIDE else 0.0)]
+    clean = len(tallies) <= _CLEAN or (len(apart) >= len(tallies) / 2 and not smooth)
+    reach = 0.0 if clean or span < _WIDE else span / _NEAR
+    greys = all(len(set(colour)) == 1 for colour in tallies)
+    groups = _groups(apart, reach)
+    wide = greys and any(_span(group) > 2 * reach for group in groups)
+    rank = {colour: place for place, colour in enumerate(apart)}
+    centres = [] if wide else sorted((min(group, key=rank.__getitem__) for group in groups), key=rank.__getitem__)
+    if len(centres) == 2 and clean:
+        one, other = centres
+        centres += [colour for colour in tallies if not _between(colour, one, other, span / _NEAR)]
+    if len(centres) >= 2:
+        return Values(tallies, tuple(centres), reach, False, pixels, noisy)
+    if greys and largest > white / 2:
+        return Values(tallies, ((0.0, 0.0, 0.0), (white, white, white)), span / _NEAR, True, pixels, noisy)
+    return Values(tallies, tuple(tallies), 0.0, False, pixels, noisy)
+
+
+def _tallies(surveys: Mapping[str, Survey], channel: Channel, scales: Mapping[str, float]) -> dict[Colour, Tally]:
+    """The values of all files, the most frequent first."""
     tallies: dict[Colour, Tally] = {}
     for file, survey in surveys.items():
         counts = counts_in(survey, channel)
         for value, pixels in counts.pixels.items():
             colour = colour_of(value, scales.get(survey.depth, 1.0))
             old = tallies.get(colour, Tally(0, 0, 0, file))
-            inside = old.inside + counts.inside.get(value, 0)
-            tallies[colour] = Tally(old.pixels + pixels, inside, old.files + 1, old.first)
-    tallies = dict(sorted(tallies.items(), key=lambda row: (-row[1].pixels, row[0])))
-    span, pixels = _span(tallies), sum(survey.size[0] * survey.size[1] for survey in surveys.values())
-    areas = [colour for colour, tally in tallies.items() if tally.inside >= AREA * tally.pixels]
-    clean = len(tallies) <= _CLEAN or _MOST_LABELS >= len(areas) >= len(tallies) / 2
-    reach = 0.0 if clean or span < _WIDE else span / _NEAR
-    if len(tallies) <= 2:
-        return Values(tallies, tuple(tallies), 0.0, False, pixels)
-    centres = _centres(areas, reach)
-    if len(centres) == 2 and clean:
-        one, other = centres
-        centres += [colour for colour in tallies if not _between(colour, one, other, span / _NEAR)]
-    if len(centres) >= 2:
-        return Values(tallies, tuple(centres), reach, False, pixels)
-    greys = all(len(set(colour)) == 1 for colour in tallies)
-    largest = max(max(colour) for colour in tallies)
-    depth = next(iter(surveys.values())).depth if channel == "colour" and not scales else "8"
-    white = white_of(depth, largest)
-    if greys and largest > white / 2:
-        return Values(tallies, ((0.0, 0.0, 0.0), (white, white, white)), span / _NEAR, True, pixels)
-    return Values(tallies, tuple(tallies), 0.0, False, pixels)
+            inside, rims = old.inside + counts.inside.get(value, 0), old.rims + counts.rims.get(value, 0)
+            new = Tally(old.pixels + pixels, inside, old.files + 1, old.first, rims, old.stored, old.depth)
+            if colour == colour_of(value):
+                new = new._replace(stored=None, depth="")
+            elif not old.files:
+                new = new._replace(stored=colour_of(value), depth=survey.depth)
+            tallies[colour] = new
+    return dict(sorted(tallies.items(), key=lambda row: (-row[1].pixels, row[0])))
+
+
+def _thin(tallies: Mapping[Colour, Tally], areas: Sequence[Colour], near: float) -> list[Colour]:
+    """Values that fill no areas and are no rims of them: of lines and points. None near an area's, which is noise.
+
+    Args:
+        near: how far noise reaches.
+    """
+    near_areas = set(_near(list(tallies), areas, near))
+    rest = {colour: tally for colour, tally in tallies.items() if colour not in near_areas}
+    thin = [colour for colour, tally in rest.items() if tally.rims <= (1 - _THIN) * tally.pixels]
+    inked = sum(tally.pixels for tally in rest.values())
+    return thin if sum(tally.rims for tally in rest.values()) <= (1 - _THIN) * inked else []
+
+
+def _near(colours: list[Colour], areas: Sequence[Colour], near: float) -> list[Colour]:
+    """Those that are areas or lie near one."""
+    if not areas or not colours:
+        return []
+    points, centres = np.array(colours), np.array(areas)
+    close = [bool((np.abs(centres - point).max(1) <= near).any()) for point in points]
+    return [colour for colour, is_close in zip(colours, close, strict=True) if is_close]
+
+
+def _is_slope(counts: Sequence[Counts]) -> bool:
+    """Whether most neighbours of different values differ by little."""
+    steps, small = (sum(each.steps[place] for each in counts) for place in (0, 1))
+    return small >= _SLOPE * steps
+
+
+def _is_bright(tallies: Mapping[Colour, Tally], white: float) -> bool:
+    """Whether much of what is not black is nearly white, as in soft masks that were made larger in blocks."""
+    inked = {max(colour): tally.pixels for colour, tally in tallies.items() if any(colour)}
+    return sum(pixels for most, pixels in inked.items() if most >= white * 7 / 8) >= _BRIGHT * sum(inked.values())
+
+
+def _has_specks(counts: Sequence[Counts]) -> bool:
+    near, specks = sum(each.near_black for each in counts), sum(each.specks for each in counts)
+    return bool(near) and specks >= _SPECKS * near
 
 
 def _span(colours: Iterable[Colour]) -> float:
@@ -174,14 +252,16 @@ def _span(colours: Iterable[Colour]) -> float:
     return float((points.max(0) - points.min(0)).max())
 
 
-def _centres(areas: list[Colour], reach: float) -> list[Colour]:
-    """One value of each group of areas whose values form a chain of steps up to `reach`: the most frequent one."""
+def _groups(areas: Sequence[Colour], reach: float) -> list[list[Colour]]:
+    """Areas whose values form a chain of steps up to `reach`."""
+    if not reach:
+        return [[colour] for colour in areas]
     groups: list[list[Colour]] = []
     for colour in areas:
         near = [group for group in groups if any(_apart(colour, other) <= reach for other in group)]
         joined = [other for group in near for other in group]
         groups = [group for group in groups if group not in near] + [[*joined, colour]]
-    return sorted((min(group, key=areas.index) for group in groups), key=areas.index)
+    return groups
 
 
 def _apart(one: Colour, other: Colour) -> float:

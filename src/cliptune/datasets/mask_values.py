@@ -19,11 +19,17 @@ from cliptune.errors import UserError
 
 Value = float | tuple[float, float, float]
 """a number, or a colour in red, green, blue"""
+Around = dict[tuple[int, int], np.ndarray]
+"""values [n] by how far down and right they lie of n pixels"""
 
-KEPT = 64
-"""values that are counted apart in one file, the most frequent; soft masks have many more"""
+KEPT, _KEPT_COLOURS = 1024, 256
+"""values that are counted apart in one file, the most frequent; photos and soft masks have many more"""
+AREA = 0.2
+"""share of a value's pixels with like neighbours from which it fills areas; noise and edges stay far below"""
 _LEVELS = 256
 _FEW = 16
+_SAMPLE = 1 << 16
+"""pixels whose neighbours are looked at, at most; evenly spaced"""
 _FIX = "repair it, or leave out pairs that cannot be read: --set data.missing=skip"
 _TINT = 48
 """how far red, green and blue of a grey lie apart after JPEG"""
@@ -42,6 +48,8 @@ class Stored(NamedTuple):
     """EXIF's number; 1 where there is none"""
     more: bool = False
     """there are further pages or frames, which are not read"""
+    lossy: bool = False
+    """the file's format changes values a little, as JPEG does"""
 
     def over_black(self) -> np.ndarray:
         """The values with alpha laid over black."""
@@ -65,6 +73,15 @@ class Counts(NamedTuple):
     """different values in all"""
     most: float
     """the largest number"""
+    rims: dict[Value, int]
+    """of values that fill no areas, how many pixels lie between two others, as on soft edges, and not in lines or
+    points of their own"""
+    near_black: int
+    """pixels beside black: not black, and up to an eighth of the largest number"""
+    specks: int
+    """of those, how many are brighter than all their neighbours, as noise is and a soft edge is not"""
+    steps: tuple[int, int]
+    """neighbours of different numbers, and how many of them differ by a 64th of the largest at most"""
 
 
 class Survey(NamedTuple):
@@ -80,6 +97,8 @@ class Survey(NamedTuple):
     """None where everything is opaque"""
     more: bool = False
     """there are further pages or frames"""
+    lossy: bool = False
+    """see `Stored`"""
 
 
 def read_stored(path: Path) -> Stored:
@@ -99,7 +118,12 @@ def read_stored(path: Path) -> Stored:
 def stored_pixels(image: Image.Image) -> Stored:
     """The pixels of a mask as its file stores them; of several pages or frames the first."""
     more = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    return _first_page(image)._replace(more=more)
+    return _first_page(image)._replace(more=more, lossy=_is_lossy(image))
+
+
+def _is_lossy(image: Image.Image) -> bool:
+    """Of WebP and AVIF, which may be either, JPEG in TIFF too; whether noise is there, the values say."""
+    return image.format in ("JPEG", "MPO", "JPEG2000") or image.info.get("compression") in ("jpeg", "tiff_jpeg")
 
 
 def _first_page(image: Image.Image) -> Stored:
@@ -171,16 +195,69 @@ def counts_of(values: np.ndarray) -> Counts:
         step = max(float(different[-1]) / _LEVELS, 1e-12)
         keys = np.rint(keys / step) * step
         different, numbers = _unique(keys)
-    order = np.argsort(-numbers, kind="stable")[:KEPT]
+    order = np.argsort(-numbers, kind="stable")[: _KEPT_COLOURS if colours else KEPT]
     pixels = {_unpacked(different[place], colours): int(numbers[place]) for place in order}
+    inside = dict(pixels) if len(different) <= 2 else _inside(keys, colours)
+    thin = [place for place in order if inside.get(_unpacked(different[place], colours), 0) < AREA * numbers[place]]
     rim = Counter(np.concatenate([keys[0], keys[-1], keys[:, 0], keys[:, -1]]).tolist())
+    near_black, specks = _specks(values.max(-1) if colours else values)
     return Counts(
         pixels=pixels,
-        inside=dict(pixels) if len(different) <= 2 else _inside(keys, colours),
+        inside=inside,
         border=_unpacked(rim.most_common(1)[0][0], colours),
         distinct=len(different),
         most=float(values.max()),
+        rims=_rims(keys, different[np.sort(thin)], colours) if thin else {},
+        near_black=near_black,
+        specks=specks,
+        steps=(0, 0) if colours or len(different) <= 2 else _steps(keys),
     )
+
+
+def _around(
+    keys: np.ndarray, chosen: np.ndarray, reach: int
+) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray], int]:
+    """Some of the chosen pixels [n], those around them, and how many pixels each stands for."""
+    places = np.flatnonzero(chosen)
+    every = 1 + len(places) // _SAMPLE
+    down, right = np.divmod(places[::every], keys.shape[1])
+    padded = np.pad(keys, reach, mode="edge")
+    steps = range(-reach, reach + 1)
+    around = {(y, x): padded[down + reach + y, right + reach + x] for y in steps for x in steps if y or x}
+    return keys[down, right], around, every
+
+
+def _rims(keys: np.ndarray, thin: np.ndarray, colours: bool) -> dict[Value, int]:
+    """Pixels of `thin` values with two others on opposite sides that differ from them and from each other."""
+    own, around, every = _around(keys, np.isin(keys, thin), 2)
+    between = np.zeros(own.shape, bool)
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        for far in (1, 2):
+            one, other = around[far * down, far * right], around[-far * down, -far * right]
+            between |= (one != own) & (other != own) & (one != other)
+    different, numbers = np.unique(own[between], return_counts=True)
+    return {_unpacked(key, colours): int(number) * every for key, number in zip(different, numbers, strict=True)}
+
+
+def _specks(values: np.ndarray) -> tuple[int, int]:
+    """How many pixels are near black, and how many of them are brighter than all around them."""
+    chosen = (values > 0) & (values <= values.max() / 8)
+    if not chosen.any():
+        return 0, 0
+    own, around, every = _around(values, chosen, 1)
+    peaks = np.logical_and.reduce([other < own for other in around.values()])
+    return len(own) * every, int(peaks.sum()) * every
+
+
+def _steps(keys: np.ndarray) -> tuple[int, int]:
+    numbers = keys.astype(np.float32)
+    least, most, small = 1e-9, 0, 0
+    step = float(numbers.max()) / 64
+    for axis in (0, 1):
+        apart = np.abs(np.diff(numbers, axis=axis))
+        most += int((apart > least).sum())
+        small += int(((apart > least) & (apart <= step)).sum())
+    return most, small
 
 
 def _unique(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +274,7 @@ def _inside(keys: np.ndarray, colours: bool) -> dict[Value, int]:
     middle = keys[:, 1:-1]
     down = (middle[:-2] == middle[1:-1]) & (middle[1:-1] == middle[2:])
     different, numbers = _unique(middle[1:-1][across[:-2] & across[1:-1] & across[2:] & down])
-    order = np.argsort(-numbers, kind="stable")[:KEPT]
+    order = np.argsort(-numbers, kind="stable")[: _KEPT_COLOURS if colours else KEPT]
     return {_unpacked(different[place], colours): int(numbers[place]) for place in order}
 
 
@@ -217,4 +294,4 @@ def _surveyed(path: Path, size: int, changed: int) -> Survey:
     height, width = stored.values.shape[:2]
     alpha = None if stored.alpha is None else counts_of(stored.alpha)
     colour = counts_of(stored.over_black())
-    return Survey((width, height), stored.orientation, stored.depth, colour, alpha, stored.more)
+    return Survey((width, height), stored.orientation, stored.depth, colour, alpha, stored.more, stored.lossy)
