@@ -247,3 +247,38 @@ def test_images_without_a_mask_and_masks_without_an_image_are_counted(tmp_path):
     opened = open_masks(str(tmp_path), prompt="box", missing="skip")
     assert sum(sizes(opened)) == 8
     assert sum(note.endswith("left out") for note in opened.notes) == 2
+
+
+@pytest.mark.parametrize("parts", [("val", "test"), ("Test",), ("validation",)])
+@pytest.mark.parametrize(("images", "masks"), [("{}/images", "{}/masks"), ("images/{}", "masks/{}")])
+def test_parts_without_a_train_folder_are_not_cut_anew(images, masks, parts, tmp_path):
+    for part in parts:
+        write(tmp_path, images.format(part), masks.format(part))
+    error = complaint(tmp_path, prompt="box")
+    named = " and ".join(f"'{part}'" for part in sorted(parts))
+    assert f"has {named} but no train folder" in error.what
+    assert "add train/" in error.fix
+
+
+@pytest.mark.parametrize(("images", "masks"), [("{}/images", "{}/masks"), ("images/{}", "masks/{}")])
+def test_folders_that_are_taken_together_are_counted(images, masks, tmp_path):
+    for part, count in (("apprentissage", 8), ("essai", 4)):
+        write(tmp_path, images.format(part), masks.format(part), NAMES[:count])
+    opened = open_masks(str(tmp_path), prompt="box")
+    assert opened.notes == (
+        "the images of 2 folders are taken together and cut into parts here, as none is called train or test: "
+        "apprentissage (8), essai (4)",
+    )
+
+
+def test_files_beside_the_parts_are_counted_where_masks_lie_together(tmp_path):
+    write(tmp_path, "images/train", "masks", [f"a{name}" for name in NAMES])
+    write(tmp_path, "images/test", "masks", [f"b{name}" for name in NAMES])
+    for name in ("loose", "extra/c0", "extra/c1", "extra/c2", "extra/c3"):
+        picture(tmp_path / "images" / f"{name}.jpg")
+    opened = open_masks(str(tmp_path), prompt="box")
+    assert len(items(opened)) == 16
+    assert "5 image files beside the folders of the parts are left out" in opened.notes
+    mask(tmp_path / "masks" / "loose.png", BOX)
+    opened = open_masks(str(tmp_path), prompt="box")
+    assert "6 image files beside the folders of the parts are left out" in opened.notes

@@ -8,6 +8,7 @@ lesions/train_images/a.jpg   lesions/train_masks/a.png         or in their names
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -28,6 +29,8 @@ _FILLERS = re.compile(r"png|jpe?g|tiff?|bmp|dirs?|folders?|files?|raw|\d+|1st")
 """words that say nothing of what a folder holds: masks_png, img_dir, 2-masks"""
 LAYOUT = "make images/ and masks/ in it, an image and its mask with the same file name"
 _PARTS = ("train", "val", "test")
+_FEW = 8
+"""folders whose images are counted one by one in a note, at most"""
 _DEPTH = 3
 """folders above images/ and masks/, at most"""
 
@@ -126,19 +129,23 @@ def _no_layout(path: Path) -> UserError:
 def by_part(
     path: Path, folders: tuple[list[File], list[File]], notes: list[str]
 ) -> dict[str, tuple[list[File], list[File]]]:
-    """Images and masks by part: 'train', 'test' and perhaps 'val'; all in '' where no folder is called train.
+    """Images and masks by part: 'train', 'test' and perhaps 'val'; all in '' where no folder is called like a part.
 
     Args:
         notes: files beside the folders of the parts are left out and counted here.
 
     Raises:
-        UserError: train without test, or two words for one part.
+        UserError: no train or no test, but others, or two words for one part.
     """
     images, masks = folders
     given = {file.word.lower(): file.word for file in images if file.word}
     parts = {part_of(word) for word in given}
-    if "train" not in parts:
+    if not parts:
+        notes += _pooled(images)
         return {"": (images, masks)}
+    if "train" not in parts:
+        named = " and ".join(f"'{printable(word)}'" for word in sorted(given.values()))
+        raise UserError(f"{path} has {named} but no train folder", "add train/, or put all images in one folder")
     for part in _PARTS:
         same = [name for word, name in given.items() if part_of(word) == part]
         if len(same) > 1:
@@ -148,10 +155,9 @@ def by_part(
         fix = f"{rename if 'val' in parts else ''}add test/, or put all images in one folder"
         raise UserError(f"{path} has a train folder but no test folder", fix)
     if not any(file.word for file in masks):
-        return _masks_together({part: _in_part(part, images) for part in _PARTS if part in parts}, masks, notes)
+        return _masks_together(images, masks, notes)
     if beside := sum(not file.word for file in (*images, *masks)):
-        notes.append(f"{beside:,} image files beside the folders of the parts are left out")
-
+        notes.append(_left_beside(beside))
     return {part: (_in_part(part, images), _in_part(part, masks)) for part in _PARTS if part in parts}
 
 
@@ -159,18 +165,39 @@ def _in_part(part: str, files: list[File]) -> list[File]:
     return [file for file in files if part_of(file.word) == part]
 
 
+def _pooled(images: list[File]) -> list[str]:
+    """A note where images of a few folders that may have been parts by other words are cut anew."""
+    folders = Counter(image.name.rpartition("/")[0].partition("/")[0] for image in images)
+    if not 2 <= len(folders) <= _FEW or min(folders.values()) < 2:
+        return []
+    listed = ", ".join(f"{printable(name) or 'none'} ({number:,})" for name, number in sorted(folders.items()))
+    return [
+        f"the images of {len(folders)} folders are taken together and cut into parts here, as none is called train or "
+        f"test: {listed}"
+    ]
+
+
 def _masks_together(
-    images: dict[str, list[File]], masks: list[File], notes: list[str]
+    images: list[File], masks: list[File], notes: list[str]
 ) -> dict[str, tuple[list[File], list[File]]]:
-    """Masks of all parts in one folder, given to the parts by their names; those of no part stay with the first."""
+    """Masks of all parts in one folder, given to the parts by their names; those of no image stay with the first."""
     left = {mask.stem: mask for mask in masks}
-    parts: dict[str, tuple[list[File], list[File]]] = {}
-    for part, listed in images.items():
+
+    def with_masks(listed: list[File]) -> tuple[list[File], list[File]]:
         paired = pair((file.stem for file in listed), left).masks
-        parts[part] = (listed, [left.pop(stem) for own in paired.values() for stem in own])
+        return listed, [left.pop(stem) for own in paired.values() for stem in own]
+
+    parts = {part: with_masks(own) for part in _PARTS if (own := _in_part(part, images))}
     notes.append(f"the masks of all parts lie in one folder ({these(len(masks), 'file')})")
+    if beside := sum(map(len, with_masks([file for file in images if not file.word]))):
+        notes.append(_left_beside(beside))
     next(iter(parts.values()))[1].extend(left.values())
     return parts
+
+
+def _left_beside(number: int) -> str:
+    lie = "beside the folders of the parts"
+    return these(number, f"image file {lie} is left out", f"image files {lie} are left out")
 
 
 def _files(root: Path, home: Home, folder: str, left_out: LeftOut) -> list[File]:
