@@ -237,3 +237,27 @@ def test_own_file_names_that_are_no_text(tmp_path):
         )
     found = open_masks(str(folder))
     assert sum(found.read_mask(item).sum() > 0 for item in items(found)) == 10
+
+
+@pytest.mark.parametrize("missing", ["refuse", "skip"])
+@pytest.mark.parametrize("dogs", [4, 12])
+@pytest.mark.parametrize(("image", "mask"), [("p{}", "p{}"), ("p{}", "p{}_mask"), ("{0}/a", "{0}/a")])
+def test_a_folder_of_masks_for_each_class_is_refused(image, mask, dogs, missing, tmp_path):
+    for number in range(12):
+        on_disk.picture(tmp_path / "images" / f"{image.format(number)}.jpg")
+        for kind in ("cat", "dog") if number < dogs else ("cat",):
+            on_disk.mask(tmp_path / "masks" / kind / f"{mask.format(number)}.png", BOX)
+    error = complaint(tmp_path, prompt="cat", missing=missing)
+    assert f"masks: {dogs} images have 2 masks, first " in error.what
+    assert "one in each of cat, dog" in error.what
+    assert "move what is in masks/cat to masks, the other folders out" in error.fix
+    (tmp_path / "masks").rename(tmp_path / "classes")
+    (tmp_path / "classes" / "cat").rename(tmp_path / "masks")
+    assert len(items(open_masks(str(tmp_path), prompt="cat"))) == 12
+
+
+def test_several_masks_of_an_image_are_told(tmp_path):
+    own(tmp_path, TEN, [f"{number}_{word}.png" for number in range(8) for word in ("mask", "gt")] + ["8.png", "9.png"])
+    notes = open_masks(str(tmp_path), prompt="mole").notes
+    told = "8 images have several masks, of which any marks a pixel: 0_gt.png and 0_mask.png of images/0.jpg"
+    assert told in notes

@@ -95,6 +95,7 @@ def _pairs(path: Path, missing: Missing, notes: list[str]) -> dict[str, dict[str
     for part, (images, masks) in by_part(path, folders, notes).items():
         shown, drawn = _by_stem(path, images), _by_stem(path, masks)
         pairing = pair(shown, drawn)
+        _refuse_rivals(path, pairing, drawn)
         _say_lone(path, pairing, shown, drawn, missing, left_out, notes)
         head = f"{part}/" if part else ""
         pairs[part] = {
@@ -111,7 +112,37 @@ def _pairs(path: Path, missing: Missing, notes: list[str]) -> dict[str, dict[str
         _, image, mask = next(row for row in differing if row[0] == how)
         many = these(number, "mask is", "masks are")
         notes.append(f"{many} paired by {how}: {printable(mask.name)} with {printable(image.name)}")
+    notes += _several_masks([item for listed in pairs.values() for item in listed.values()])
     return pairs
+
+
+def _refuse_rivals(path: Path, pairing: Pairing, masks: Mapping[str, File]) -> None:
+    """
+    Raises:
+        UserError: folders of masks, as of several classes, each have one for the same image. Leaving such images out
+            would leave masks of several classes.
+    """
+    if not pairing.rivals:
+        return
+    first = next(iter(pairing.rivals))
+    own = [masks[key] for key in pairing.rivals[first]]
+    names = sorted({printable(file.name.partition("/")[0]) for file in own})
+    where = f"{path / own[0].folder}: {these(len(pairing.rivals), 'image has', 'images have')} {len(own)} masks"
+    raise UserError(
+        f"{where}, first {printable(first)}, one in each of {', '.join(names)}",
+        f"give the masks of one class: move what is in {own[0].folder}/{names[0]} to {own[0].folder}, the other folders out",
+    )
+
+
+def _several_masks(items: Sequence[MaskItem]) -> list[str]:
+    """A note where images have several masks, which count together."""
+    several = [item for item in items if len(item.masks) > 1]
+    if not several:
+        return []
+    first = " and ".join(printable(posixpath.basename(file)) for file in several[0].masks[:2])
+    more = f" and {len(several[0].masks) - 2:,} more" if len(several[0].masks) > 2 else ""
+    have = these(len(several), "image has", "images have")
+    return [f"{have} several masks, of which any marks a pixel: {first}{more} of {printable(several[0].image)}"]
 
 
 def _by_stem(path: Path, files: Sequence[File]) -> dict[str, File]:

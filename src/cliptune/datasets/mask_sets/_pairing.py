@@ -36,6 +36,8 @@ class Pairing(NamedTuple):
     """masks with another name than their image → how they differ"""
     lone_images: list[str]
     lone_masks: list[str]
+    rivals: dict[str, list[str]]
+    """lone images of whose name several folders have a mask: 'a' → ['cat/a', 'dog/a']"""
 
 
 def pair(images: Iterable[str], masks: Iterable[str]) -> Pairing:
@@ -58,7 +60,15 @@ def pair(images: Iterable[str], masks: Iterable[str]) -> Pairing:
                 differing |= dict.fromkeys(claims[name], what)
         lone_images -= paired.keys()
         lone_masks -= differing.keys()
-    return Pairing(dict(sorted(paired.items())), differing, sorted(lone_images), sorted(lone_masks))
+    rivals = _rivals(lone_images, lone_masks)
+    return Pairing(dict(sorted(paired.items())), differing, sorted(lone_images), sorted(lone_masks), rivals)
+
+
+def _rivals(images: Iterable[str], masks: Iterable[str]) -> dict[str, list[str]]:
+    """Masks that are called like the same image in different folders: 'cat/p1/a' and 'dog/p1/a' for 'p1/a'."""
+    inner = _by_name(masks, lambda key: _of_mask(key).partition("/")[2])
+    found = {image: inner.get(_of_image(image), []) for image in sorted(images)}
+    return {image: own for image, own in found.items() if len({key.partition("/")[0] for key in own}) > 1}
 
 
 def _by_name(keys: Iterable[str], name_of: Name) -> dict[str, list[str]]:
