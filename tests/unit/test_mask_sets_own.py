@@ -261,3 +261,34 @@ def test_several_masks_of_an_image_are_told(tmp_path):
     notes = open_masks(str(tmp_path), prompt="mole").notes
     told = "8 images have several masks, of which any marks a pixel: 0_gt.png and 0_mask.png of images/0.jpg"
     assert told in notes
+
+
+@pytest.mark.parametrize("kind", [".npy", ".json", ".txt", ".mat"])
+@pytest.mark.parametrize("folder", ["labels", "masks", "train/labels"])
+def test_masks_that_are_no_images_are_named(folder, kind, tmp_path):
+    images = "train/images" if "/" in folder else "images"
+    (tmp_path / folder).mkdir(parents=True)
+    for number in range(12):
+        on_disk.picture(tmp_path / images / f"{number}.jpg")
+        (tmp_path / folder / f"{number}{kind}").write_text("{}")
+    (tmp_path / folder / ".DS_Store").touch()
+    error = complaint(tmp_path, prompt="mole")
+    assert f"12 {kind}" in error.what
+    assert folder.rpartition("/")[2] in error.what or "no mask" in error.what
+    assert "convert those to .png" in error.fix
+
+
+def test_a_text_beside_the_masks_is_no_mask(tmp_path):
+    folder = own(tmp_path / "lesions", TEN, [f"{n}.png" for n in range(8)])
+    (folder / "masks" / "readme.txt").write_text("drawn by hand")
+    assert "masks/8.png" in complaint(folder).fix
+    (folder / "masks" / "9.json").write_text("{}")
+    assert "files that are not read: 1 .json" in complaint(folder).what
+
+
+def test_images_that_are_not_read_are_named(tmp_path):
+    for number in range(12):
+        on_disk.mask(tmp_path / "masks" / f"{number}.png", BOX)
+        (tmp_path / "scans").mkdir(exist_ok=True)
+        (tmp_path / "scans" / f"{number}.dcm").touch()
+    assert "scans has no images that are read but 12 .dcm" in complaint(tmp_path, prompt="mole").what

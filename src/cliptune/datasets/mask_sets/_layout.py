@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from cliptune.counted import these
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_sets._pairing import masks_beside, pair
-from cliptune.datasets.places import LeftOut, folders_in, has_images, images_below, is_image, part_of
+from cliptune.datasets.places import LeftOut, folders_in, has_images, images_below, is_image, is_system, part_of
 from cliptune.errors import UserError
 
 _IMAGES = re.compile("images?|imgs?|pictures?|photos?|frames?|originals?|inputs?|scans?|rgb|jpegimages|imagefiles")
@@ -123,7 +123,32 @@ def _no_layout(path: Path) -> UserError:
         return UserError(f"{path} has no images/", LAYOUT)
     if (role := role_of(path.resolve().name)) and has_images(path):
         return UserError(f"{path} is a folder of {role[0]} only", f"give the folder above: {path.resolve().parent}")
+    for folder in _folders_below(path, _DEPTH):
+        role = role_of(folder.name)
+        if role and not _has_images(folder) and (others := other_files(folder)):
+            kinds = listed_kinds(Counter(file.suffix.lower() for file in others))
+            return UserError(
+                f"{printable(folder)} has no {role[0]} that are read but {kinds}",
+                "convert those to .png, an image and its mask with the same file name",
+            )
     return UserError(f"{path} has no folders images/ and masks/", LAYOUT)
+
+
+def _folders_below(path: Path, depth: int) -> Iterator[Path]:
+    for folder in folders_in(path) if depth else []:
+        yield folder
+        yield from _folders_below(folder, depth - 1)
+
+
+def other_files(folder: Path) -> list[Path]:
+    """Files below a folder that are no images, with an ending; what systems leave behind is not."""
+    below = (Path(above, name) for above, _, names in os.walk(folder) for name in sorted(names))
+    return [file for file in below if file.suffix and not is_system(file.name) and not is_image(file.name)]
+
+
+def listed_kinds(kinds: Counter[str]) -> str:
+    """'12 .npy, 3 .json', the most frequent first."""
+    return ", ".join(f"{count:,} {printable(suffix)}" for suffix, count in kinds.most_common())
 
 
 def by_part(

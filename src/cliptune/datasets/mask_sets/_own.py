@@ -21,12 +21,12 @@ from cliptune.counted import these
 from cliptune.datasets.base import Missing
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_meaning import Wanted
-from cliptune.datasets.mask_sets._layout import LAYOUT, File, by_part, files_of
+from cliptune.datasets.mask_sets._layout import LAYOUT, File, by_part, files_of, homes, listed_kinds, other_files
 from cliptune.datasets.mask_sets._pairing import Pairing, pair
 from cliptune.datasets.mask_sets._published import cut_items
 from cliptune.datasets.mask_sets._reading import with_meaning
 from cliptune.datasets.medvlsm import ANNOTATIONS, open_layout
-from cliptune.datasets.places import LeftOut
+from cliptune.datasets.places import UNREAD_SUFFIXES, LeftOut
 from cliptune.datasets.segmentation import MaskItem, MaskSet, of_files, word_prompts
 from cliptune.errors import UserError
 from cliptune.files import user_path
@@ -117,20 +117,20 @@ def _pairs(path: Path, missing: Missing, notes: list[str]) -> dict[str, dict[str
 
 
 def _refuse_rivals(path: Path, pairing: Pairing, masks: Mapping[str, File]) -> None:
-    """
+    """Refuse what leaving out images with two masks would not make right: the others' masks are of different classes.
+
     Raises:
-        UserError: folders of masks, as of several classes, each have one for the same image. Leaving such images out
-            would leave masks of several classes.
+        UserError: folders of masks, as of several classes, each have one for the same image.
     """
     if not pairing.rivals:
         return
-    first = next(iter(pairing.rivals))
+    first, folder = next(iter(pairing.rivals)), next(iter(masks.values())).folder
     own = [masks[key] for key in pairing.rivals[first]]
     names = sorted({printable(file.name.partition("/")[0]) for file in own})
-    where = f"{path / own[0].folder}: {these(len(pairing.rivals), 'image has', 'images have')} {len(own)} masks"
+    where = f"{path / folder}: {these(len(pairing.rivals), 'image has', 'images have')} {len(own)} masks"
     raise UserError(
         f"{where}, first {printable(first)}, one in each of {', '.join(names)}",
-        f"give the masks of one class: move what is in {own[0].folder}/{names[0]} to {own[0].folder}, the other folders out",
+        f"give the masks of one class: move what is in {folder}/{names[0]} to {folder}, the other folders out",
     )
 
 
@@ -195,8 +195,9 @@ def _say_lone(
     if missing == "skip":
         notes.extend(f"{each}; left out" for each in said)
         return
-    if left_out.unread:
-        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in left_out.unread.most_common())
+    unread = left_out.unread + _texts_for(path, [file.stem for file in lone_images])
+    if unread:
+        kinds = listed_kinds(unread)
         raise UserError(f"{' and '.join(said)}; files that are not read: {kinds}", "convert those to .png")
     skip = "or leave out what has no partner: --set data.missing=skip"
     if lone_images and lone_masks:
@@ -206,6 +207,14 @@ def _say_lone(
     folder = next(iter(masks.values())).folder if masks else "masks"
     name = f"{folder}/{printable(lone_images[0].stem)}.png"
     raise UserError(said[0], f"add {name} (all black where there is nothing to mark), {skip}")
+
+
+def _texts_for(path: Path, stems: Sequence[str]) -> Counter[str]:
+    """Files of text among the masks that are called like images without a mask, by their ending: a.json for a.jpg."""
+    wanted = {posixpath.basename(stem) for stem in stems}
+    folders = [path / home.masks for home in homes(path)]
+    named = [file for folder in folders for file in other_files(folder) if file.stem in wanted]
+    return Counter(file.suffix.lower() for file in named if file.suffix.lower() not in UNREAD_SUFFIXES)
 
 
 def _count(files: Sequence[File]) -> str:
