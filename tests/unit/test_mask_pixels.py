@@ -94,6 +94,7 @@ def test_an_image_of_another_size_than_its_mask_is_refused() -> None:
     with pytest.raises(UserError, match="60 × 40, its mask 61 × 40") as caught:
         MaskPixels(wrong, wrong.train, SQUARE, "p1").plain([0])
     assert "same size" in caught.value.fix
+    assert "--set data.missing=skip" in caught.value.fix
 
 
 def test_an_episode_draws_images_in_all_and_keeps_the_rest() -> None:

@@ -292,3 +292,20 @@ def test_images_that_are_not_read_are_named(tmp_path):
         (tmp_path / "scans").mkdir(exist_ok=True)
         (tmp_path / "scans" / f"{number}.dcm").touch()
     assert "scans has no images that are read but 12 .dcm" in complaint(tmp_path, prompt="mole").what
+
+
+def test_masks_of_another_size_than_their_image_are_told_or_left_out(tmp_path):
+    folder = own(tmp_path / "lesions", TEN)
+    for number in (2, 5):
+        on_disk.mask(folder / "masks" / f"{number}.png", (1, 1, 3, 3), size=(8, 6))
+    (note,) = open_masks(str(folder), prompt="mole").notes
+    assert note.startswith("2 mask files have other sizes than their images, first masks/2.png: 8 × 6, its image 16 × ")
+    assert "--set data.missing=skip" in note
+    opened = open_masks(str(folder), prompt="mole", missing="skip")
+    assert len(items(opened)) == 8
+    assert opened.notes[0].startswith("2 mask files are left out with their images, first masks/2.png, which is 8 × 6")
+    for number in range(10):
+        on_disk.mask(folder / "masks" / f"{number}.png", (1, 1, 3, 3), size=(8, 6))
+    error = complaint(folder, prompt="mole", missing="skip")
+    assert "no training mask has the size of its image, first masks/0.png: 8 × 6" in error.what
+    assert error.fix == "make images and masks the same size"

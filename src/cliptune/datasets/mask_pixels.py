@@ -159,7 +159,9 @@ def read_pair(maskset: MaskSet, item: MaskItem) -> tuple[Image.Image, np.ndarray
     if image.size != mask.shape[::-1]:
         told = f"{image.width} × {image.height}, its mask {mask.shape[1]} × {mask.shape[0]} pixels"
         place = printable(str(Path(maskset.root, item.image)))
-        raise UserError(f"{place} is {told}", "make both the same size, or leave such pairs out: data.missing=skip")
+        raise UserError(
+            f"{place} is {told}", "make both the same size, or leave such pairs out: --set data.missing=skip"
+        )
     return image, mask
 
 

@@ -22,6 +22,9 @@ from cliptune.datasets.segmentation import PARTS, MaskItem, MaskSet, joined_mask
 from cliptune.datasets.threads import in_threads
 from cliptune.errors import UserError
 
+Head = tuple[tuple[int, int], int]
+"""an image's width and height as stored, and EXIF's orientation"""
+
 _HEAD = 1 << 18
 """bytes in which a file's header is looked for before all are read"""
 _WIDTH, _HEIGHT = 256, 257
@@ -37,10 +40,10 @@ def with_meaning(maskset: MaskSet, value: Wanted = (), missing: Missing = "refus
 
     Args:
         value: the number or colour that is marked; () decides by itself.
-        missing: 'skip' leaves out pairs whose masks are not of the others' kind.
+        missing: 'skip' leaves out pairs whose masks are not of the others' kind, or of another size than their image.
 
     Raises:
-        UserError: see `meaning_of` and `odd_files`; or no training mask marks anything.
+        UserError: see `meaning_of` and `odd_files`; no training mask marks anything, or none has its image's size.
     """
     root = Path(maskset.root)
     items = list(dict.fromkeys(item for part in PARTS for item in getattr(maskset, part)))
@@ -54,17 +57,63 @@ def with_meaning(maskset: MaskSet, value: Wanted = (), missing: Missing = "refus
         surveys = {file: facts for file, facts in surveys.items() if file not in odd}
         items = [item for item in items if odd.keys().isdisjoint(item.masks)]
     meaning, notes = meaning_of(surveys, printable(root), value)
-    turns, said = _turns(root, items, surveys)
+    images = list(dict.fromkeys(item.image for item in items))
+    heads = dict(zip(images, in_threads(_head, [root / image for image in images]), strict=True))
+    turns, said = _turns(heads, items, surveys)
+    if misfits := _misfits(heads, items, surveys, turns):
+        maskset = _without_misfits(maskset, misfits, missing)
+        surveys = {file: facts for file, facts in surveys.items() if file not in misfits or missing != "skip"}
     notes += [*_marked_notes(maskset, surveys, meaning), *said]
     read = partial(read_own_mask, root, meaning=meaning, turns=turns)
     return replace(maskset, read_mask=read, meaning=meaning, notes=(*maskset.notes, *notes))
+
+
+def _misfits(
+    heads: Mapping[str, Head], items: Iterable[MaskItem], surveys: Mapping[str, Survey], turns: Mapping[str, int]
+) -> dict[str, str]:
+    """Mask files of another size than their image, with both sizes; heads that could not be read say nothing."""
+    misfits = {}
+    for item in items:
+        shown = _upright(*heads[item.image])
+        for file in item.masks:
+            own = _upright(surveys[file].size, turns.get(file, 1)) if file in surveys else shown
+            if all(shown) and own != shown:
+                misfits[file] = f"{own[0]} × {own[1]}, its image {shown[0]} × {shown[1]} pixels"
+    return dict(sorted(misfits.items()))
+
+
+def _upright(size: tuple[int, int], number: int) -> tuple[int, int]:
+    return size[::-1] if number in _QUARTER else size
+
+
+def _without_misfits(maskset: MaskSet, misfits: Mapping[str, str], missing: Missing) -> MaskSet:
+    """The set without these mask files, or all of it, and a note.
+
+    Raises:
+        UserError: nothing would be left to train on.
+    """
+    first, sizes = next(iter(misfits.items()))
+    if missing != "skip":
+        many = ("mask file has another size than its image", "mask files have other sizes than their images")
+        have = these(len(misfits), *many)
+        told = f"{have}, first {printable(first)}: {sizes}"
+        note = f"{told}; such pairs are refused when they are read, unless --set data.missing=skip leaves them out"
+        return replace(maskset, notes=(*maskset.notes, note))
+    kept = _without(maskset, {file: f"which is {sizes}" for file, sizes in misfits.items()})
+    if maskset.train and not kept.train:
+        raise UserError(
+            f"{printable(maskset.root)}: no training mask has the size of its image, first {printable(first)}: {sizes}",
+            "make images and masks the same size",
+        )
+    return kept
 
 
 def _without(maskset: MaskSet, odd: Mapping[str, str]) -> MaskSet:
     """The set without the pairs of these mask files, and a note."""
     kept = {part: tuple(it for it in getattr(maskset, part) if odd.keys().isdisjoint(it.masks)) for part in PARTS}
     first, what = next(iter(odd.items()))
-    note = f"{_count(odd, 'mask file')} left out with its image, first {printable(first)}, {what}"
+    its = "its image" if len(odd) == 1 else "their images"
+    note = f"{_count(odd, 'mask file')} left out with {its}, first {printable(first)}, {what}"
     return replace(maskset, train=kept["train"], val=kept["val"], test=kept["test"], notes=(*maskset.notes, note))
 
 
@@ -112,12 +161,12 @@ def _marked_notes(maskset: MaskSet, surveys: Mapping[str, Survey], meaning: Mean
     return notes
 
 
-def _turns(root: Path, items: Iterable[MaskItem], surveys: Mapping[str, Survey]) -> tuple[dict[str, int], list[str]]:
+def _turns(
+    heads: Mapping[str, Head], items: Iterable[MaskItem], surveys: Mapping[str, Survey]
+) -> tuple[dict[str, int], list[str]]:
     """Orientations of mask files that are to be turned, and notes on what was concluded."""
     own = {file: facts.orientation for file, facts in surveys.items() if facts.orientation in range(2, 9)}
     listed = [(item, file) for item in items for file in item.masks if file in surveys and file not in own]
-    images = list(dict.fromkeys(item.image for item, _ in listed))
-    heads = dict(zip(images, in_threads(_head, [root / image for image in images]), strict=True))
     stored: dict[str, int] = {}
     either: dict[str, int] = {}
     upright = 0
@@ -158,7 +207,7 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     return tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
 
 
-def _head(path: Path) -> tuple[tuple[int, int], int]:
+def _head(path: Path) -> Head:
     """Width and height as stored, and EXIF's orientation; 1 where there is none or the file cannot be read."""
     try:
         try:
