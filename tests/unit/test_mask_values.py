@@ -58,6 +58,15 @@ def stripes(*values: int) -> list[Pixels]:
     return [mask] * COUNT
 
 
+def points(*values: int) -> list[Pixels]:
+    masks = [np.zeros((96, 96), np.uint8) for _ in range(COUNT)]
+    for number, mask in enumerate(masks):
+        stream = np.random.default_rng(number)
+        for value in values:
+            mask[stream.integers(0, 96, 30), stream.integers(0, 96, 30)] = value
+    return masks
+
+
 def instances(size: int, gap: int, dtype: type = np.uint8, start: int = 20) -> Iterator[Pixels]:
     """Squares with a number each, which goes on from file to file."""
     for number in range(12):
@@ -99,6 +108,8 @@ THIN = {
     "lines": lines(128, 255),
     "lines of 100": lines(100, 255),
     "16 bits": [np.asarray(mask).astype(np.uint16) * 257 for mask in stripes(128, 255)],
+    "points": points(1, 255),
+    "points of 20": points(20, 255),
     "colours": coloured(lines(128, 255), 1, 0, 1),
     "a palette": in_palette(stripes(128, 255)),
 }
@@ -180,6 +191,15 @@ def test_noise_near_black_is_not_marked_by_nonzero(quality: int, as_png: bool, t
     wrong = [int((mask != (np.asarray(true) > 0)).sum()) for mask, true in zip(masks, discs(), strict=True)]
     assert max(wrong) <= 2 * np.pi * 24
     assert "have noise near 0, as JPEG leaves it: values up to 31.9 count as 0" in notes[-1]
+
+
+def test_probabilities_that_are_nowhere_zero_are_cut_above_their_black(tmp_path: Path) -> None:
+    """As a network's output is: the background is 1 or 2 of 255, and here and there 0."""
+    drawn = [np.clip(np.asarray(mask), 1, 253) for mask in discs()]
+    for mask in drawn:
+        mask[::9, ::7], mask[4::9, ::7], mask[90:, 100:] = 0, 2, np.arange(28) * 9
+    masks, _ = read(set_of(tmp_path, drawn))
+    assert all((mask == (numbers > 31)).all() for mask, numbers in zip(masks, drawn, strict=True))
 
 
 def test_noise_is_not_chosen_by_value(tmp_path: Path) -> None:

@@ -168,12 +168,12 @@ def odd_files(surveys: Mapping[str, Survey], where: str, value: Wanted, skip: bo
 def _nonzero_limit(values: Values, where: str) -> float:
     """How far from black noise reaches: an eighth of the span, or half the way to the nearest value where that is less.
 
-    Where there is no noise, nothing: soft edges and thin lines count from the smallest number on.
+    Nothing where there is no noise, unless black is a dark grey: soft edges and thin lines count from the smallest on.
     """
     dark = [centre for centre in values.centres if max(centre) <= values.reach]
     if _BLACK not in values.tallies and not dark:
         raise UserError(f"segment.value = {NONZERO}, and the masks of {where} hold {_listed(values)}", _choose(values))
-    if not values.noisy and _BLACK in values.tallies:
+    if not values.noisy and (_BLACK in values.centres or not dark):
         return 0.0
     half = [max(centre) / 2 for centre in values.centres if centre not in (_BLACK, *dark)]
     return min(values.span / 8, *half)
@@ -300,7 +300,7 @@ def _notes(values: Values, meaning: Meaning, surveys: Mapping[str, Survey], chos
     mixed = [survey for survey in surveys.values() if _is_mixed(survey, meaning, values)]
     if meaning.marked is None:
         notes += _nonzero_notes(surveys, meaning, len(mixed), values)
-    elif mixed:
+    elif mixed and meaning.marked in values.centres:
         ends = " or ".join(said(centre) for centre in values.centres[:2])
         less = f" ({_percent(values.middle)} of all pixels are far from both)" if values.soft else ""
         notes.append(

@@ -171,7 +171,7 @@ def values_of(surveys: Mapping[str, Survey], channel: Channel, scales: Mapping[s
     areas = [colour for colour, tally in tallies.items() if tally.inside >= AREA * tally.pixels]
     slope = len(tallies) > _CLEAN and _is_slope(counts)
     smooth = len(areas) > _MOST_LABELS and (slope or _is_bright(tallies, white))
-    noisy = (channel == "colour" and any(survey.lossy for survey in surveys.values())) or _has_specks(counts)
+    noisy = (channel == "colour" and any(survey.lossy for survey in surveys.values())) or _has_specks(counts, tallies)
     apart = areas if slope else [*areas, *_thin(tallies, areas, span / _NEAR if noisy and span >= _WIDE else 0.0)]
     clean = len(tallies) <= _CLEAN or (len(apart) >= len(tallies) / 2 and not smooth)
     reach = 0.0 if clean or span < _WIDE else span / _NEAR
@@ -242,9 +242,11 @@ def _is_bright(tallies: Mapping[Colour, Tally], white: float) -> bool:
     return sum(pixels for most, pixels in inked.items() if most >= white * 7 / 8) >= _BRIGHT * sum(inked.values())
 
 
-def _has_specks(counts: Sequence[Counts]) -> bool:
+def _has_specks(counts: Sequence[Counts], tallies: Mapping[Colour, Tally]) -> bool:
+    """Whether there is noise near black: values beside both ends, the smallest among them, that stand out."""
     near, specks = sum(each.near_black for each in counts), sum(each.specks for each in counts)
-    return bool(near) and specks >= _SPECKS * near
+    least = min((max(colour) for colour in tallies if any(colour)), default=0.0)
+    return bool(near) and len(tallies) > 3 and least <= _span(tallies) / 64 and specks >= _SPECKS * near
 
 
 def _span(colours: Iterable[Colour]) -> float:
