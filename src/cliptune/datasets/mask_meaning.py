@@ -16,7 +16,7 @@ import numpy as np
 from cliptune.counted import these
 from cliptune.datasets.images import printable
 from cliptune.datasets.mask_tally import Channel, Colour, Tally, Values, colour_of, counts_in, scales_of, values_of
-from cliptune.datasets.mask_values import Stored, Survey
+from cliptune.datasets.mask_values import Stored, Survey, Value
 from cliptune.errors import UserError
 
 NONZERO = "nonzero"
@@ -64,16 +64,21 @@ class Meaning:
     def marks(self, survey: Survey) -> int:
         """How many pixels of a file are marked, as far as its values were counted apart."""
         counts = counts_in(survey, self.channel)
-        return sum(number for value, number in counts.pixels.items() if self._is_marked(survey, value))
+        marked = self._are_marked(survey, list(counts.pixels))
+        return sum(number for number, is_marked in zip(counts.pixels.values(), marked, strict=True) if is_marked)
 
     def is_framed(self, survey: Survey) -> bool:
         """Whether what is marked lies around what is not."""
         pixels, counts = survey.size[0] * survey.size[1], counts_in(survey, self.channel)
         return pixels > self.marks(survey) > pixels / 2 and self._is_marked(survey, counts.border)
 
-    def _is_marked(self, survey: Survey, value: float | Colour) -> bool:
-        colour = colour_of(value, self.scales.get(survey.depth, 1.0))
-        return bool(self._marked(np.array([[colour]], np.float32))[0, 0])
+    def _is_marked(self, survey: Survey, value: Value) -> bool:
+        return self._are_marked(survey, [value])[0]
+
+    def _are_marked(self, survey: Survey, values: Sequence[Value]) -> list[bool]:
+        scale = self.scales.get(survey.depth, 1.0)
+        colours = np.array([[colour_of(value, scale) for value in values]], np.float32)
+        return list(self._marked(colours)[0])
 
 
 def _distances(values: np.ndarray, colour: Colour) -> np.ndarray:

@@ -71,8 +71,9 @@ class Values(NamedTuple):
     @property
     def middle(self) -> float:
         """Share of the pixels that lie out of every centre's reach."""
-        if len(self.centres) == len(self.tallies):
-            return 1 - sum(tally.pixels for tally in self.tallies.values()) / self.pixels
+        if not self.reach:
+            own = (self.tallies[centre].pixels for centre in self.centres if centre in self.tallies)
+            return 1 - sum(own) / self.pixels
         points, pixels = np.array(list(self.tallies)), np.array([tally.pixels for tally in self.tallies.values()])
         apart = np.stack([np.abs(points - np.array(centre)).max(1) for centre in self.centres])
         return 1 - float(pixels[apart.min(0) <= self.reach].sum()) / self.pixels
@@ -90,8 +91,8 @@ class Values(NamedTuple):
 
     def around(self, centre: Colour) -> Tally:
         """What lies nearer to this centre than to the others; files and first are the centre's own."""
-        if len(self.centres) == len(self.tallies):
-            return self.tallies[centre]
+        if len(self.centres) > _CLEAN and centre in self.tallies:
+            return self.tallies[centre]  # in label maps of many values few are rims
         points = np.array(list(self.tallies))
         apart = np.stack([((points - np.array(other)) ** 2).sum(1) for other in self.centres])
         nearest = apart.argmin(0) == self.centres.index(centre)
@@ -225,6 +226,8 @@ def _near(colours: list[Colour], areas: Sequence[Colour], near: float) -> list[C
     """Those that are areas or lie near one."""
     if not areas or not colours:
         return []
+    if not near:
+        return list(areas)
     points, centres = np.array(colours), np.array(areas)
     close = [bool((np.abs(centres - point).max(1) <= near).any()) for point in points]
     return [colour for colour, is_close in zip(colours, close, strict=True) if is_close]
@@ -233,7 +236,7 @@ def _near(colours: list[Colour], areas: Sequence[Colour], near: float) -> list[C
 def _is_slope(counts: Sequence[Counts]) -> bool:
     """Whether most neighbours of different values differ by little."""
     steps, small = (sum(each.steps[place] for each in counts) for place in (0, 1))
-    return small >= _SLOPE * steps
+    return steps > 0 and small >= _SLOPE * steps
 
 
 def _is_bright(tallies: Mapping[Colour, Tally], white: float) -> bool:
