@@ -291,7 +291,7 @@ def test_images_that_are_not_read_are_named(tmp_path):
         on_disk.mask(tmp_path / "masks" / f"{number}.png", BOX)
         (tmp_path / "scans").mkdir(exist_ok=True)
         (tmp_path / "scans" / f"{number}.dcm").touch()
-    assert "scans has no images that are read but 12 .dcm" in complaint(tmp_path, prompt="mole").what
+    assert "scans holds 12 .dcm and no images that can be read" in complaint(tmp_path, prompt="mole").what
 
 
 def test_masks_of_another_size_than_their_image_are_told_or_left_out(tmp_path):

@@ -128,7 +128,7 @@ def _no_layout(path: Path) -> UserError:
         if role and not _has_images(folder) and (others := other_files(folder)):
             kinds = listed_kinds(Counter(file.suffix.lower() for file in others))
             return UserError(
-                f"{printable(folder)} has no {role[0]} that are read but {kinds}",
+                f"{printable(folder)} holds {kinds} and no {role[0]} that can be read",
                 "convert those to .png, an image and its mask with the same file name",
             )
     return UserError(f"{path} has no folders images/ and masks/", LAYOUT)
