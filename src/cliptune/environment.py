@@ -47,8 +47,9 @@ def _git(*arguments: str) -> str | None:
     here = Path(__file__).parent
     if not (here.parents[1] / ".git").exists():
         return None
+    command = ["git", "--no-optional-locks", "-C", str(here), *arguments]  # a killed run must leave no index.lock
     try:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -5,15 +5,17 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cliptune import files
+from cliptune import environment, files
 from cliptune.errors import UserError
 from cliptune.pipeline import execute
 from cliptune.run_folder import HIDDEN, RunFolder, foreign
+from cliptune.training.compute import compute
 from tests.command import QUICK, Cliptune, Process, contents, two_lines
 from tests.conftest import plan_for, small_method
 
@@ -326,3 +328,18 @@ def test_a_file_in_the_making_has_a_name_nobody_can_plant(outside: Path) -> None
     for _ in range(2):
         files.write_whole(Path("file"), lambda half: (seen.append(half), half.write_text("x")))
     assert seen[0].name != seen[1].name
+
+
+def test_git_is_asked_without_a_lock_that_a_killed_run_would_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, "abc", "")
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    monkeypatch.setattr(environment.Path, "exists", lambda path: True)
+    assert environment.describe(compute("cpu"))["commit"] == "abc"
+    asked = [command for command in commands if command[0] == "git"]
+    assert asked
+    assert all(command[1] == "--no-optional-locks" for command in asked)
