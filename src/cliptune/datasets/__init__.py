@@ -23,8 +23,8 @@ TABLES = (".csv", ".tsv", ".txt")
 @cache
 def names() -> tuple[str, ...]:
     """Every set that has a module in `sets/`, sorted; imports none of them."""
-    found = (module.name for module in pkgutil.iter_modules(sets.__path__))
-    return tuple(sorted(name for name in found if not name.startswith("_")))
+    modules = (module.name for module in pkgutil.iter_modules(sets.__path__))
+    return tuple(sorted(name for name in modules if not name.startswith("_")))
 
 
 @cache

@@ -130,10 +130,10 @@ def _ends(values: np.ndarray, above: float, below: float, missing: float | None)
     """The smallest and the largest number between two, without these; (inf, -inf) where there is none."""
     low, high = np.inf, -np.inf
     for block in _blocks(values):
-        found = block[(block > above) & (block < below)]
-        found = found if missing is None else found[found != missing]
-        if found.size:
-            low, high = min(low, float(found.min())), max(high, float(found.max()))
+        inside = block[(block > above) & (block < below)]
+        inside = inside if missing is None else inside[inside != missing]
+        if inside.size:
+            low, high = min(low, float(inside.min())), max(high, float(inside.max()))
     return low, high
 
 
@@ -147,9 +147,9 @@ def _numbers(image: Image.Image) -> np.ndarray:
 
 def _missing(image: Image.Image) -> float | None:
     """The number that stands for no value."""
-    told = image.info.get("transparency", _tag(image, _NODATA))
+    nodata = image.info.get("transparency", _tag(image, _NODATA))
     try:
-        return float(str(told).strip("\0 ")) if isinstance(told, int | str) else None
+        return float(str(nodata).strip("\0 ")) if isinstance(nodata, int | str) else None
     except ValueError:
         return None
 
@@ -221,7 +221,7 @@ def bands_left_out(image: Image.Image) -> tuple[int, int]:
     return _tag(image, _SAMPLES) or read, read
 
 
-def mend_planes(image: Image.Image) -> None:
+def fix_planes(image: Image.Image) -> None:
     """Let Pillow read 16-bit colours that lie in a plane each: it takes their bytes for pixels of 8 bits."""
     if _tag(image, _PLANES) != 2 or set(_tag(image, _BITS, ())) != {16} or image.mode not in _COLOURS:
         return
@@ -232,18 +232,19 @@ def mend_planes(image: Image.Image) -> None:
     ]
 
 
-def scales_told(scales: Iterable[Scale]) -> list[str]:
+def scale_sentences(scales: Iterable[Scale]) -> list[str]:
     """Sentences on how the images of a set are scaled, one for each way, with the range of their numbers."""
     ways: dict[tuple[bool, bool, float], list[Scale]] = {}
     for scale in scales:
         ways.setdefault((scale.floats, scale.own, 0.0 if scale.own else scale.white), []).append(scale)
-    told = [_told(alike) for alike in ways.values()]
+    sentences = [_sentence(alike) for alike in ways.values()]
     if sum(not own for _, own, _ in ways) > 1:
-        told.append("they are read by different ranges, so the same value is not equally bright in all; " + _ONE_RANGE)
-    return told
+        differing = "they are read by different ranges, so the same value is not equally bright in all"
+        sentences.append(f"{differing}; {_ONE_RANGE}")
+    return sentences
 
 
-def _told(alike: list[Scale]) -> str:
+def _sentence(alike: list[Scale]) -> str:
     first = alike[0]
     kind = "floats" if first.floats else "whole numbers"
     low, high = _number(min(scale.low for scale in alike)), _number(max(scale.high for scale in alike))

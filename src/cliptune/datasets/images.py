@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from PIL import Image, features
 
-from cliptune.datasets.depths import eight_bits, is_deep, mend_planes, scaled_colours
+from cliptune.datasets.depths import eight_bits, fix_planes, is_deep, scaled_colours
 from cliptune.datasets.formats import not_read
 from cliptune.errors import UserError
 
@@ -156,11 +156,11 @@ def opened(data: bytes) -> Image.Image:
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        mended = _called_rgb(data)
-        if mended is None:
+        corrected = _called_rgb(data)
+        if corrected is None:
             raise
-        image = Image.open(BytesIO(mended), formats=FORMATS)
-    mend_planes(image)
+        image = Image.open(BytesIO(corrected), formats=FORMATS)
+    fix_planes(image)
     return image
 
 

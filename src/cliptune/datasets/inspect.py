@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cliptune.datasets.base import ImageSet, Item
-from cliptune.datasets.depths import Scale, scales_told
+from cliptune.datasets.depths import Scale, scale_sentences
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
 from cliptune.datasets.images import decode, opened, printable, regular_bytes
 from cliptune.datasets.remarks import depth_remarks, file_remarks, size_remarks, unusual_scale
@@ -179,7 +179,7 @@ def examine(
         duplicates=[[place for path in group for place in places(path)] for group in equal],
         near_duplicates=[[places(path)[0], places(like)[0]] for path, like in near.items()],
         flat=sum(difference_hash(look.greys) is None for look in readable.values()),
-        scaled=scales_told(look.scale for look in readable.values() if look.scale is not None),
+        scaled=scale_sentences(look.scale for look in readable.values() if look.scale is not None),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from cliptune.datasets.depths import Scale, scales_told
+from cliptune.datasets.depths import Scale, scale_sentences
 from cliptune.datasets.duplicates import difference_hash, near_duplicates, small_greys
 from cliptune.datasets.images import converted, decode, opened, printable, regular_bytes
 from cliptune.datasets.inspect import CELL, in_chunks, listed_twice, write_sheet
@@ -198,7 +198,7 @@ def examine(
         duplicates=[[place(image) for image in group] for group in equal],
         near_duplicates=[[place(image), place(like)] for image, like in near.items()],
         flat=sum(difference_hash(look.greys) is None for look in by_image.values()),
-        scaled=scales_told(look.scale for look in by_image.values() if look.scale is not None),
+        scaled=scale_sentences(look.scale for look in by_image.values() if look.scale is not None),
         spoilt=frozenset(pair for pair, look in looks.items() if look.reasons or look.dim or look.sizes),
     )
 

@@ -215,9 +215,7 @@ def counts_of(values: np.ndarray) -> Counts:
     )
 
 
-def _around(
-    keys: np.ndarray, chosen: np.ndarray, reach: int
-) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray], int]:
+def _around(keys: np.ndarray, chosen: np.ndarray, reach: int) -> tuple[np.ndarray, Around, int]:
     """Some of the chosen pixels [n], those around them, and how many pixels each stands for."""
     places = np.flatnonzero(chosen)
     every = 1 + len(places) // _SAMPLE
